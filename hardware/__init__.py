@@ -1,0 +1,6 @@
+"""NIR to neurocores: networks, the compiler, the integer simulator, real Lava, energy. Never imports torch."""
+
+if __name__ == "hardware":
+    raise ImportError(
+        "write `from filopodia import hardware`: this folder is the package filopodia.hardware, not a top-level module"
+    )
