@@ -48,4 +48,5 @@ class Activity:
     def predictions(self, output: str, classes: int, votes: int = 1) -> NDArray[np.int64]:
         """Class per sample [N]: most spikes over time, `votes` neurons per class side by side; ties go to the lower class."""
         rates = self.rates[output].reshape(self.samples, classes, votes).sum(axis=2)
-        return np.argmax(rates, axis=1).astype(np.int64)
+        best: NDArray[np.int64] = rates.argmax(axis=1)
+        return best
