@@ -4,3 +4,7 @@ if __name__ == "hardware":
     raise ImportError(
         "write `from filopodia import hardware`: this folder is the package filopodia.hardware, not a top-level module"
     )
+
+from filopodia.hardware.activity_file import load_activity as load_activity
+from filopodia.hardware.activity_file import save_activity as save_activity
+from filopodia.hardware.simulator.simulate import simulate as simulate
