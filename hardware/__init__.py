@@ -7,4 +7,8 @@ if __name__ == "hardware":
 
 from filopodia.hardware.activity_file import load_activity as load_activity
 from filopodia.hardware.activity_file import save_activity as save_activity
+from filopodia.hardware.compiler.pipeline import compile as compile
+from filopodia.hardware.program_file import load_program as load_program
+from filopodia.hardware.program_file import save_program as save_program
 from filopodia.hardware.simulator.simulate import simulate as simulate
+from filopodia.hardware.verify import verify as verify
