@@ -8,6 +8,9 @@ if __name__ == "hardware":
 from filopodia.hardware.activity_file import load_activity as load_activity
 from filopodia.hardware.activity_file import save_activity as save_activity
 from filopodia.hardware.compiler.pipeline import compile as compile
+from filopodia.hardware.network import Network as Network
+from filopodia.hardware.network import Semantics as Semantics
+from filopodia.hardware.network import load as load
 from filopodia.hardware.program_file import load_program as load_program
 from filopodia.hardware.program_file import save_program as save_program
 from filopodia.hardware.simulator.simulate import simulate as simulate
