@@ -101,7 +101,10 @@ def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
         highest, lowest = np.zeros(layer.size, np.int64), np.zeros(layer.size, np.int64)
         for connection in program.into(layer.name):
             positive, negative = input_sums(connection.synapses, layer.size)
-            factor = largest_message(program.nodes[connection.source]) << max(0, connection.weight_exp)
+            message = largest_message(program.nodes[connection.source])
+            if message > 1:  # graded messages have signs
+                positive, negative = positive - negative, negative - positive
+            factor = message << max(0, connection.weight_exp)
             highest, lowest = highest + positive * factor, lowest + negative * factor
         largest = int(max(highest.max(initial=0), -lowest.min(initial=0)))
         if largest > SUM_LIMIT:
