@@ -15,4 +15,7 @@ from filopodia.hardware.energy.baselines import against_baselines as against_bas
 from filopodia.hardware.energy.baselines import ann as ann
 from filopodia.hardware.energy.estimate import Estimate as Estimate
 from filopodia.hardware.energy.estimate import estimate as estimate
+from filopodia.hardware.network import Network as Network
+from filopodia.hardware.network import Semantics as Semantics
+from filopodia.hardware.network import load as load
 from filopodia.hardware.simulator.simulate import simulate as simulate
