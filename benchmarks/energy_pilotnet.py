@@ -2,8 +2,8 @@
 
     FILOPODIA_DATA=... uv run python benchmarks/energy_pilotnet.py [--save]
 
-Needs the folder `loihi2_pilotnet` in FILOPODIA_DATA: the network file of lava-dl's notebook, the counters and step times read off
-its plots, and its published power runs. The measured workload ran from its own biases (silent input), so the network file alone
+Needs the folder `loihi2_pilotnet` in FILOPODIA_DATA: the network file of lava-dl's notebook, the counters and step times
+read off its plots, and its published power runs. The measured workload ran from its own biases (silent input), so the network file alone
 reproduces it. Placement as measured: columns of an image layer per core, the last core partly filled.
 The table loihi2/pilotnet was fitted on this very workload (one factor); the two Loihi 1 tables were not, and predict it.
 """
@@ -150,7 +150,8 @@ def main() -> None:
     assert own is not None
     each, same = phases(own.steps["nominal"], own.depth), phases(one.steps["nominal"], one.depth)
     rows += [
-        (f"step time, phase {k}, rate per layer (us)", a, b, f"{a / b - 1:+.2%}") for k, (a, b) in enumerate(zip(each, seen))
+        (f"step time, phase {k}, rate per layer (us)", a, b, f"{a / b - 1:+.2%}")
+        for k, (a, b) in enumerate(zip(each, seen, strict=True))
     ]
     rows.append(("mean step time, one rate (us)", mean(same), 152.85, f"{mean(same) / 152.85 - 1:+.2%}"))
     correlation = float(np.corrcoef(each, seen)[0, 1])
@@ -164,7 +165,8 @@ def main() -> None:
         print(f"{what:44} {ours:12.5g} {theirs:12.5g}  {error}")
     print(f"correlation of the four step times: {correlation:.4f}")
     print(
-        f"\nper inference of {STEPS} steps, mJ; published runs: dynamic {min(dynamic)} to {max(dynamic)}, total {min(total)} to {max(total)}"
+        f"\nper inference of {STEPS} steps, mJ; published runs: "
+        f"dynamic {min(dynamic)} to {max(dynamic)}, total {min(total)} to {max(total)}"
     )
     priced = {}
     for table in ("loihi2/pilotnet", "loihi1/davies2018", "loihi1/sanafe"):
