@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from filopodia.errors import InputError, UnsupportedError
+from filopodia.errors import InputError
 from filopodia.hardware.network.fields import Shape, size
 from filopodia.hardware.network.hdf5 import Reader, open_hdf5
 from filopodia.hardware.network.lava_dl_layer import Entry, convolution, identity, neurons, signed, split_by_delay, weights
@@ -70,7 +70,8 @@ def input_current(program: Program, image: ArrayLike) -> NDArray[np.int32]:
         raise InputError("this network takes spikes, not a current", where="input_current", fix="feed the spikes themselves")
     x = np.asarray(image, dtype=np.float64)
     weight, bias = transform["weight"], transform["bias"]
-    return (2 * weight * x - weight + bias).astype(np.int32)
+    current: NDArray[np.int32] = (2 * weight * x - weight + bias).astype(np.int32)
+    return current
 
 
 def _entries(reader: Reader) -> list[Entry]:

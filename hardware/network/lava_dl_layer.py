@@ -86,7 +86,7 @@ class Entry:
         return spread(self, "bias", self.integers("bias"), shape)
 
     def delays(self, shape: Shape) -> NDArray[np.int64] | None:
-        """Delay of each neuron [*shape], None where there is none; fractions are cut off and more than 62 clamped, as lava-dl does."""
+        """Delay of each neuron [*shape], None where there is none. As in lava-dl, fractions are cut off, 62 is the most."""
         if not self.has("delay"):
             return None
         stored = np.asarray(self.fields["delay"])
