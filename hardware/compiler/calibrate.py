@@ -20,6 +20,7 @@ from filopodia.hardware.compiler.lower import ALWAYS_ON, Lowered
 from filopodia.hardware.compiler.neurons import Population
 from filopodia.hardware.compiler.quantize import Choice, Frame, QuantizedLayer, choices, limit, quantize
 from filopodia.hardware.network.network import Network
+from filopodia.hardware.network.reference import simulate_network
 from filopodia.hardware.program import Input, Program
 from filopodia.hardware.simulator.simulate import simulate
 
@@ -48,7 +49,7 @@ class Golden:
 
 def record(network: Network, lowered: Lowered, spikes: Any, encoded: Mapping[str, NDArray[Any]]) -> Golden:
     """Run the network in floats on calibration input; `encoded` holds the integer messages of graded inputs."""
-    ran = simulate(network, spikes, record=("spikes",))
+    ran = simulate_network(network, spikes, record=("spikes",))
     if ran.steps < 1 or ran.samples < 1:
         raise InputError(f"{ran.steps} steps of {ran.samples} samples", where="calibration", allowed="at least one of each")
     flat = (ran.steps, ran.samples, -1)

@@ -7,7 +7,7 @@ of their fields, and input sums below 2^15 proved from the weights. Zero weights
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,8 @@ class QuantizedLayer:
 
 def choices(neurons: Population, incoming: Sequence[Projection], frame: Frame) -> list[Choice]:
     """Roundings worth trying without clipping, the best first: smallest rounding error of the weights, then largest scale."""
-    top = scales.top_scale(neurons, incoming, limit(neurons, incoming, frame))
+    highest = limit(neurons, incoming, frame)
+    top = highest if frame.wide and np.isfinite(highest) else scales.top_scale(neurons, incoming, highest)
     found = scales.candidates(neurons, incoming, top)
     if frame.wide:
         return [Choice(max(found))]
@@ -96,10 +97,13 @@ def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, 
         highest = scale * scales.SUM_LIMIT / bound * 0.9999
         below = [c.scale for c in choices(neurons, incoming, frame) if c.scale <= highest] if choice is None else []
         scale = below[0] if below else highest
-    return _layer(neurons, connections, scale, bound)
+    made = _layer(neurons, connections, scale)
+    measured = frame.largest_sum is not None
+    sums = {"largest_sum": int(frame.largest_sum * scale) if frame.largest_sum is not None else bound, "sum_measured": measured}
+    return replace(made, report={**made.report, **sums})
 
 
-def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float, bound: int) -> QuantizedLayer:
+def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float) -> QuantizedLayer:
     wanted = neurons.bias * scale
     on_grid = not neurons.leaks and bool(np.all(np.abs(np.rint(wanted) - wanted) <= 1e-6 * np.maximum(1, np.abs(wanted))))
     bias_exp = 6 if on_grid else _bias_exponent(wanted)
@@ -119,7 +123,6 @@ def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], sc
     )
     report: dict[str, Any] = {
         "scale": scale,
-        "largest_sum": bound,
         "weight_error": _relative_error(connections, scale),
         "weights": sum(int(np.count_nonzero(maps.weights(p.map))) for p in _projections(connections)),
         "vanished": _vanished(connections),

@@ -55,16 +55,20 @@ def ceiling(neurons: Population, incoming: Sequence[Projection], largest_sum: fl
         (float(WEIGHT_LIMIT << WEIGHT_EXP_LIMIT), biggest),
         (float(BIAS_LIMIT << (BIAS_EXP_LIMIT - 6)), float(np.max(np.abs(neurons.bias), initial=0))),
     ]
+    current = largest_sum * _held(neurons.keep_u, steps)
+    limits.append((VTH_LIMIT - 1.0, current))  # u may not wrap past 2^23
     if neurons.spikes:
         limits.append((float(VTH_LIMIT), float(np.max(neurons.threshold, initial=0))))
     else:
-        kept = float(np.max(neurons.keep_v, initial=0))
-        longest = steps if kept == 1 else min(steps, 1 / (1 - kept))
-        limits.append((VTH_LIMIT - 1.0, (largest_sum + float(np.max(np.abs(neurons.bias), initial=0))) * longest))
-    if np.any(neurons.keep_u > 0):  # the current adds up and may not wrap past 2^23
-        kept = float(np.max(neurons.keep_u))
-        limits.append((VTH_LIMIT - 1.0, largest_sum * (steps if kept == 1 else 1 / (1 - kept))))
+        each = current + float(np.max(np.abs(neurons.bias), initial=0))
+        limits.append((VTH_LIMIT - 1.0, each * _held(neurons.keep_v, steps)))
     return min((limit / value for limit, value in limits if value > 0), default=math.inf)
+
+
+def _held(keep: NDArray[np.float64], steps: int) -> float:
+    """How many times its steady input a state can reach that keeps this share per step, within so many steps."""
+    kept = float(np.max(keep, initial=0))
+    return float(steps) if kept >= 1 else min(float(steps), 1 / (1 - kept))
 
 
 def top_scale(neurons: Population, incoming: Sequence[Projection], limit: float) -> float:
