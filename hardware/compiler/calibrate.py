@@ -46,6 +46,15 @@ class Golden:
     sent: Mapping[str, NDArray[Any]]
     steps: int
 
+    def rates(self, program: Program) -> dict[str, NDArray[np.float64]]:
+        """Spikes per step of every layer's neurons, [n]; layers that were not seen (relays) count as always on."""
+        return {
+            layer.name: self.sent[layer.name].mean(axis=(0, 1), dtype=np.float64)
+            if layer.name in self.sent
+            else np.ones(layer.size)
+            for layer in program.layers
+        }
+
 
 def record(network: Network, lowered: Lowered, spikes: Any, encoded: Mapping[str, NDArray[Any]]) -> Golden:
     """Run the network in floats on calibration input; `encoded` holds the integer messages of graded inputs."""

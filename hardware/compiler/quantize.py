@@ -90,7 +90,7 @@ def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, 
     highest = limit(neurons, incoming, frame)
     scale = min(best.scale, highest)
     while True:
-        connections = tuple(part for p in incoming for part in _integers(p, Choice(scale, best.reach), frame.wide))
+        connections = _shared([part for p in incoming for part in _integers(p, Choice(scale, best.reach), frame.wide)])
         bound = _bound(connections, frame)
         if frame.largest_sum is not None or bound <= scales.SUM_LIMIT:
             break
@@ -155,7 +155,7 @@ def _threshold(neurons: Population, scale: float, on_grid: bool) -> NDArray[np.f
 def _integers(projection: Projection, choice: Choice, wide: bool) -> list[QuantizedConnection]:
     """Even weights of one projection; with `wide`, a second connection holds what the first has rounded off."""
     floats = maps.weights(projection.map)
-    exp = scales.exponent(choice.scale, maps.largest(projection.map) * choice.reach)
+    exp = scales.exponent(choice.scale, projection.largest * choice.reach)
     rounded = scales.even(floats, choice.scale, exp)
     made = [_shaped(projection, rounded, exp)]
     if wide:
@@ -165,6 +165,17 @@ def _integers(projection: Projection, choice: Choice, wide: bool) -> list[Quanti
         if low < exp and np.any(second):
             made.append(_shaped(projection, second, low))
     return made
+
+
+def _shared(connections: Sequence[QuantizedConnection]) -> tuple[QuantizedConnection, ...]:
+    """Connections whose maps share their weights (paths that join before a layer) share the integers too."""
+    seen: dict[tuple[int, int, bool], Integers] = {}  # the maps hold their weights, so that no id is used twice
+    made = []
+    for position, connection in enumerate(connections):
+        first = position == 0 or connections[position - 1].projection is not connection.projection
+        key = (id(connection.projection.map), connection.exp, first)
+        made.append(replace(connection, weight=seen.setdefault(key, connection.weight)))
+    return tuple(made)
 
 
 def _shaped(projection: Projection, rounded: NDArray[Any], exp: int) -> QuantizedConnection:
