@@ -1,0 +1,28 @@
+"""`filopodia lava`: run the same program on real Lava. Asked for by name, Lava that cannot run is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import tyro
+
+from filopodia.cli.steps import FileArguments, print_json, step
+from filopodia.config import LavaConfig
+from filopodia.provenance import load_provenance
+from filopodia.stages.lava import LAVA
+
+
+class Arguments(FileArguments, frozen=True, kw_only=True):
+    lava: tyro.conf.OmitArgPrefixes[LavaConfig] = LavaConfig(use="always")
+
+
+def main(words: Sequence[str]) -> None:
+    arguments, folder, _ = step("lava", Arguments, words, LAVA, lambda config: msgspec.structs.replace(config, lava=always(config.lava)))
+    if arguments.json:
+        print_json(load_provenance(folder).stages["lava"])
+
+
+def always(config: LavaConfig) -> LavaConfig:
+    """The same settings, with `auto` made `always`."""
+    return msgspec.structs.replace(config, use="always") if config.use == "auto" else config
