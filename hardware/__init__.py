@@ -4,3 +4,7 @@ if __name__ == "hardware":
     raise ImportError(
         "write `from filopodia import hardware`: this folder is the package filopodia.hardware, not a top-level module"
     )
+
+from filopodia.hardware.network import Network as Network
+from filopodia.hardware.network import Semantics as Semantics
+from filopodia.hardware.network import load as load
