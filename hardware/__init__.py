@@ -5,6 +5,14 @@ if __name__ == "hardware":
         "write `from filopodia import hardware`: this folder is the package filopodia.hardware, not a top-level module"
     )
 
+from filopodia.hardware.chip import Chip as Chip
+from filopodia.hardware.chip import chip_names as chip_names
+from filopodia.hardware.chip import load_chip as load_chip
+from filopodia.hardware.chip import load_costs as load_costs
+from filopodia.hardware.energy.baselines import against_baselines as against_baselines
+from filopodia.hardware.energy.baselines import ann as ann
+from filopodia.hardware.energy.estimate import Estimate as Estimate
+from filopodia.hardware.energy.estimate import estimate as estimate
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load
