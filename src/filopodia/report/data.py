@@ -75,7 +75,6 @@ class Layer(Struct, kw_only=True):
     neurons: int
     weights: int
     nonzero: int
-    synapses: int
     cores: int
     spikes: float
     rate: float
@@ -113,12 +112,11 @@ class Contestant(Struct, kw_only=True):
 
 
 class Cause(Struct, kw_only=True):
-    """Where the energy goes: events per sample of one kind, and what they cost in joules."""
+    """Where the energy goes: `events` says how many per sample, `energy` in joules; None where the prices do not cover them."""
 
     name: str
-    count: float
-    unit: str
-    energy: Amount
+    events: str
+    energy: Amount | None
 
 
 class Constant(Struct, kw_only=True):
