@@ -68,7 +68,9 @@ def load_provenance(folder: RunFolder) -> Provenance:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Provenance)
     except msgspec.MsgspecError as error:
-        raise FileError(f"not a provenance file ({error})", where=str(path), fix="delete it, and the steps are redone") from None
+        raise FileError(
+            f"not a provenance file ({error})", where=str(path), fix="delete it, and the steps are redone"
+        ) from None
 
 
 def save_provenance(folder: RunFolder, provenance: Provenance) -> None:

@@ -1,4 +1,4 @@
-"""The command line. This module imports nothing heavy, so that `filopodia --help` answers at once; a verb loads what it needs."""
+"""The command line. This module imports nothing heavy, so `filopodia --help` answers at once; a verb loads what it needs."""
 
 from __future__ import annotations
 

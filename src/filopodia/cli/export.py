@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import tyro
 
@@ -13,7 +14,7 @@ from filopodia.stages.export import EXPORT
 
 
 class Arguments(StepArguments, frozen=True, kw_only=True):
-    export: tyro.conf.OmitArgPrefixes[ExportConfig] = ExportConfig()
+    export: Annotated[ExportConfig, tyro.conf.arg(name="")] = ExportConfig()
 
 
 def main(words: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 import tyro
@@ -14,11 +15,13 @@ from filopodia.stages.lava import LAVA
 
 
 class Arguments(FileArguments, frozen=True, kw_only=True):
-    lava: tyro.conf.OmitArgPrefixes[LavaConfig] = LavaConfig(use="always")
+    lava: Annotated[LavaConfig, tyro.conf.arg(name="")] = LavaConfig(use="always")
 
 
 def main(words: Sequence[str]) -> None:
-    arguments, folder, _ = step("lava", Arguments, words, LAVA, lambda config: msgspec.structs.replace(config, lava=always(config.lava)))
+    arguments, folder, _ = step(
+        "lava", Arguments, words, LAVA, lambda config: msgspec.structs.replace(config, lava=always(config.lava))
+    )
     if arguments.json:
         print_json(load_provenance(folder).stages["lava"])
 

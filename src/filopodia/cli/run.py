@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import tyro
@@ -28,7 +29,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     """The run folder (runs/NAME)."""
     force: bool = False
     """Do every step anew."""
-    config: tyro.conf.OmitArgPrefixes[Config] = Config()
+    config: Annotated[Config, tyro.conf.arg(name="")] = Config()
 
 
 def main(words: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -22,7 +23,7 @@ PLAIN_EVERY_S = 5.0  # without a terminal, steps that report often say a line th
 def console() -> Console:
     """Standard output; 80 columns where the width is not known."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=100, soft_wrap=True)
+    return out if out.is_terminal else Console(highlight=False, width=80)
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def plain_progress(label: str) -> Callback:
     def report(text: str, done: int, total: int) -> None:
         nonlocal last_text, last_time
         now = time.monotonic()
-        if text.startswith("epoch") and text != last_text or now - last_time >= PLAIN_EVERY_S:
+        if (text.startswith("epoch") and text != last_text) or now - last_time >= PLAIN_EVERY_S:
             print(f"  {label:<9} {text} ({done}/{total})", flush=True)
             last_text, last_time = text, now
 
@@ -65,7 +66,9 @@ def say_outcome(outcome: Outcome, label: str = "") -> None:
     """One line for a finished step."""
     mark, style = {"done": ("✓", "green"), "reused": ("=", "dim"), "skipped": ("–", "yellow")}[outcome.how]
     took = {"done": duration(outcome.seconds), "reused": "up to date", "skipped": "skipped"}[outcome.how]
-    console().print(f"[{style}]{mark}[/] [bold]{label or outcome.stage:<9}[/] {took:>10}  {outcome.summary}", soft_wrap=True)
+    console().print(
+        f"[{style}]{mark}[/] [bold]{label or outcome.stage:<9}[/] {took:>10}  {escape(outcome.summary)}", soft_wrap=True
+    )
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
@@ -74,13 +77,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
     for index, column in enumerate(columns):
         drawn.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(escape, row))
     console().print(drawn)
 
 
 def heading(text: str) -> None:
     """A title above a table."""
-    console().print(f"\n[bold]{text}[/]")
+    console().print(f"\n[bold]{escape(text)}[/]")
 
 
 def say(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import tyro
 
@@ -13,7 +14,7 @@ from filopodia.stages.simulate import SIMULATE
 
 
 class Arguments(FileArguments, frozen=True, kw_only=True):
-    simulate: tyro.conf.OmitArgPrefixes[SimulateConfig] = SimulateConfig()
+    simulate: Annotated[SimulateConfig, tyro.conf.arg(name="")] = SimulateConfig()
 
 
 def main(words: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import tyro
@@ -26,7 +27,7 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     """What the run is called."""
     force: bool = False
     """Train anew even if the weights are up to date."""
-    train: tyro.conf.OmitArgPrefixes[TrainConfig] = TrainConfig()
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig()
 
 
 def main(words: Sequence[str]) -> None:

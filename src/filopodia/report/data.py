@@ -239,4 +239,6 @@ def decode_report(text: bytes, where: str) -> Report:
     try:
         return msgspec.json.decode(text, type=Report)
     except msgspec.MsgspecError as error:
-        raise FileError(f"not a report of this version ({error})", where=where, fix="`filopodia report` writes it anew") from None
+        raise FileError(
+            f"not a report of this version ({error})", where=where, fix="`filopodia report` writes it anew"
+        ) from None

@@ -27,8 +27,9 @@ def cores(number: int) -> str:
 
 def settings(config: Config) -> dict[str, Any]:
     """What the program depends on; a chip file of the user's by its content."""
-    from filopodia.run import fingerprint
     from pathlib import Path
+
+    from filopodia.run import fingerprint
 
     chip = config.compile.chip
     content = fingerprint(Path(chip)) if chip.endswith(".toml") and Path(chip).is_file() else ""

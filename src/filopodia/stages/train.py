@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-
 from filopodia.config import Config
 from filopodia.report.wording import percent
 from filopodia.run import RunFolder

@@ -72,7 +72,9 @@ def matches(comparison: Comparison) -> tuple[LayerMatch, ...]:
             neuron = ", ".join(map(str, at.neuron))
             first = f"sample {at.sample}, step {at.step}, neuron ({neuron}): {at.found} instead of {at.expected}"
         spikes = round(layer.expected_rate * layer.compared)
-        out.append(LayerMatch(layer=layer.layer, compared=layer.compared, differing=layer.mismatches, spikes=spikes, first=first))
+        out.append(
+            LayerMatch(layer=layer.layer, compared=layer.compared, differing=layer.mismatches, spikes=spikes, first=first)
+        )
     return tuple(out)
 
 
