@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import FileError
-from filopodia.run import written_whole
 
 if TYPE_CHECKING:
     from filopodia.hardware.activity import Activity
@@ -33,9 +31,9 @@ class Golden:
 
 def load_golden(path: Path, samples: int = 0) -> Golden:
     """Read golden.npz; with `samples`, only that many from the start. Raises FileError for what is no such file."""
-    from filopodia.hardware import verify
+    from filopodia.hardware.verify import load_golden as load
 
-    activity, labels = verify.load_golden(path)
+    activity, labels = load(path)
     activity = first_samples(activity, samples or activity.samples)
     fired = {name: spikes for name, spikes in activity.spikes.items() if name != "input"}
     return Golden(activity.spikes["input"], None if labels is None else labels[: activity.samples], activity if fired else None)
@@ -57,6 +55,8 @@ def adopt_spikes(source: Path, target: Path) -> None:
 
     Raises FileError for anything else.
     """
+    from filopodia import export
+
     try:
         loaded = np.load(source, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -71,9 +71,7 @@ def adopt_spikes(source: Path, target: Path) -> None:
     if "input" not in entries or entries["input"].ndim < 3:
         found = f"shape {list(entries['input'].shape)}" if "input" in entries else f"entries {', '.join(entries)}"
         raise FileError(found, where=str(source), allowed='spikes [T, N, *shape], in an .npz under the name "input"')
-    if entries["input"].dtype == np.bool_:
-        entries["input"] = entries["input"].astype(np.uint8)
-    layers = [name.removeprefix("spikes/") for name in entries if name.startswith("spikes/")]
-    header = {"format": "filopodia golden", "version": 1, "layers": layers}
-    with written_whole(target) as beside:
-        np.savez_compressed(beside, header=np.array(json.dumps(header)), **entries)
+    spikes = entries["input"]
+    given = spikes.astype(np.uint8) if spikes.dtype == np.bool_ else spikes
+    fired = {name.removeprefix("spikes/"): values for name, values in entries.items() if name.startswith("spikes/")}
+    export.write_golden(export.Golden({"input": given}, fired, {}, entries.get("labels")), target)

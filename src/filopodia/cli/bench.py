@@ -73,6 +73,6 @@ def main(words: Sequence[str]) -> None:
     screen.say(f"{folder.path}: {count(activity.samples)} samples of {activity.steps} steps, {settings.threads} thread(s)")
     screen.say(f"  median of {settings.repeats}: {si(seconds, 's')} ({si(min(times[1:]), 's')} to {si(max(times[1:]), 's')})")
     screen.say(f"  {count(activity.samples / seconds)} samples/s, {count(synops / seconds)} synops/s")
-    screen.say(
-        "  " + ", ".join((*machine().values(), *(f"{name} {versions()[name]}" for name in ("filopodia", "numpy", "numba"))))
-    )
+    installed = versions()
+    named = (f"{name} {installed[name]}" for name in ("filopodia", "numpy", "numba"))
+    screen.say("  " + ", ".join((*machine().values(), *named)))

@@ -35,14 +35,10 @@ def main(words: Sequence[str]) -> None:
     ]
     screen.table(["layer", "firing rate", "synops", "updates", "energy"], rows)
     screen.heading("By cause, per sample")
+    priced = [(cause, cause.energy) for cause in contest.causes(result)]
     rows = [
-        [
-            cause.name,
-            cause.events,
-            si(cause.energy.nominal, "J") if cause.energy else "no price",
-            si_range(cause.energy, "J") if cause.energy else "",
-        ]
-        for cause in contest.causes(result)
+        [cause.name, cause.events, *([si(energy.nominal, "J"), si_range(energy, "J")] if energy else ["no price", ""])]
+        for cause, energy in priced
     ]
     screen.table(["cause", "events", "energy", "range"], rows, left=2)
     screen.heading("Compared with")

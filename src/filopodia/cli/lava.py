@@ -9,23 +9,22 @@ import msgspec
 import tyro
 
 from filopodia.cli.steps import FileArguments, print_json, step
-from filopodia.config import LavaConfig
+from filopodia.config import Config, LavaConfig
 from filopodia.provenance import load_provenance
 from filopodia.stages.lava import LAVA
 
 
 class Arguments(FileArguments, frozen=True, kw_only=True):
-    lava: Annotated[LavaConfig, tyro.conf.arg(name="")] = LavaConfig(use="always")
+    lava: Annotated[LavaConfig, tyro.conf.arg(name="")] = LavaConfig()
 
 
 def main(words: Sequence[str]) -> None:
-    arguments, folder, _ = step(
-        "lava", Arguments, words, LAVA, lambda config: msgspec.structs.replace(config, lava=always(config.lava))
-    )
+    arguments, folder, _ = step("lava", Arguments, words, LAVA, insisting)
     if arguments.json:
         print_json(load_provenance(folder).stages["lava"])
 
 
-def always(config: LavaConfig) -> LavaConfig:
+def insisting(config: Config) -> Config:
     """The same settings, with `auto` made `always`."""
-    return msgspec.structs.replace(config, use="always") if config.use == "auto" else config
+    use = "always" if config.lava.use == "auto" else config.lava.use
+    return msgspec.structs.replace(config, lava=msgspec.structs.replace(config.lava, use=use))

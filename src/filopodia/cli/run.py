@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import tyro
@@ -23,9 +23,9 @@ from filopodia.stages.twin import TwinTraining
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
-    path: tyro.conf.Positional[Path | None] = None
+    path: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="PATH")]] = None
     """A configuration (.toml) to start from, or the run folder to go on with. Without one: the digits, with the defaults."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """The run folder (runs/NAME)."""
     force: bool = False
     """Do every step anew."""
@@ -62,7 +62,9 @@ def finish_twin(twin: TwinTraining, *, force: bool) -> Outcome:
             outcomes.append(watched(stage, twin.folder.twin, twin.config, label="twin", force=again))
     except ChipLimitError as error:
         return Outcome("twin", "skipped", 0.0, f"the dense twin does not fit: {str(error).splitlines()[0]}")
-    how = "reused" if all(outcome.how == "reused" for outcome in outcomes) and not trained else "done"
+    how: Literal["done", "reused"] = (
+        "reused" if all(outcome.how == "reused" for outcome in outcomes) and not trained else "done"
+    )
     return Outcome("twin", how, sum(outcome.seconds for outcome in outcomes), f"dense: {outcomes[-1].summary}")
 
 

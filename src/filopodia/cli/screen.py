@@ -1,4 +1,4 @@
-"""What a user watches: a bar while a step runs, one line when it is done, tables at the end. Plain lines where no terminal is."""
+"""What a user watches: a bar while a step runs, a line when it is done, tables at the end. Plain lines without a terminal."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import tyro
@@ -34,9 +34,9 @@ class StepArguments(msgspec.Struct, frozen=True, kw_only=True):
 class FileArguments(StepArguments, frozen=True, kw_only=True):
     """What a step takes that can also start from a file of the user's own."""
 
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """For a network or program from elsewhere: the run folder to make for it (runs/NAME)."""
-    spikes: Path | None = None
+    spikes: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Spikes of your own, .npy [T, N, *shape] or .npz with "input" and "labels": they become the folder's golden spikes."""
 
     def place(self) -> RunFolder:

@@ -13,15 +13,16 @@ from filopodia.cli import screen
 from filopodia.cli.arguments import parse
 from filopodia.cli.run import settings_and_folder
 from filopodia.cli.steps import watched
-from filopodia.config import Config, TrainConfig, save_config
+from filopodia.config import Config, save_config
+from filopodia.prune.config import TrainConfig
 from filopodia.run import open_run
 from filopodia.stages.train import TRAIN
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
-    path: tyro.conf.Positional[Path | None] = None
+    path: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="PATH")]] = None
     """A configuration (.toml) to start from, or the run folder to go on with. Without one: the digits, with the defaults."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """The run folder (runs/NAME)."""
     name: str = Config().name
     """What the run is called."""

@@ -9,11 +9,7 @@ import msgspec
 from filopodia.errors import FileError
 
 
-class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the report's parts: frozen, strict when read back."""
-
-
-class Amount(Struct, kw_only=True):
+class Amount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An estimate with its range. `low` and `high` come from the constants' ranges."""
 
     low: float
@@ -21,7 +17,7 @@ class Amount(Struct, kw_only=True):
     high: float
 
 
-class Accuracy(Struct, kw_only=True):
+class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Correct answers of one run over the test set. `by` says who ran it: torch, float32, integers, lava 0.10.0 ..."""
 
     by: str
@@ -33,7 +29,7 @@ class Accuracy(Struct, kw_only=True):
         return self.correct / self.samples if self.samples else 0.0
 
 
-class LayerMatch(Struct, kw_only=True):
+class LayerMatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One layer compared in one link of the chain, over all steps and samples."""
 
     layer: str
@@ -43,7 +39,7 @@ class LayerMatch(Struct, kw_only=True):
     first: str = ""
 
 
-class Link(Struct, kw_only=True):
+class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step of the chain of proofs: two runs of the same samples. `exact` links must not differ in a single spike."""
 
     before: str
@@ -66,7 +62,7 @@ class Link(Struct, kw_only=True):
         return sum(layer.spikes for layer in self.layers)
 
 
-class Layer(Struct, kw_only=True):
+class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One layer of the chip's network, per sample where a number is an event count. `energy` in joules per sample."""
 
     name: str
@@ -84,7 +80,7 @@ class Layer(Struct, kw_only=True):
     mismatch: float | None
 
 
-class Epoch(Struct, kw_only=True):
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of the training's telemetry."""
 
     epoch: int
@@ -95,7 +91,7 @@ class Epoch(Struct, kw_only=True):
     phase: str = ""
 
 
-class Contestant(Struct, kw_only=True):
+class Contestant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to answer the same question: its energy per sample in joules, its accuracy where measured, its assumptions."""
 
     name: str
@@ -111,7 +107,7 @@ class Contestant(Struct, kw_only=True):
     own: bool = False
 
 
-class Cause(Struct, kw_only=True):
+class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the energy goes: `events` says how many per sample, `energy` in joules; None where the prices do not cover them."""
 
     name: str
@@ -119,7 +115,7 @@ class Cause(Struct, kw_only=True):
     energy: Amount | None
 
 
-class Constant(Struct, kw_only=True):
+class Constant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A number the estimate rests on."""
 
     chip: str
@@ -133,7 +129,7 @@ class Constant(Struct, kw_only=True):
     source: str
 
 
-class CoreUse(Struct, kw_only=True):
+class CoreUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One neurocore: where it is, whose neurons it holds, how much of each limit it uses."""
 
     index: int
@@ -144,7 +140,7 @@ class CoreUse(Struct, kw_only=True):
     synops: float = 0.0
 
 
-class Limit(Struct, kw_only=True):
+class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a core allows of a resource, and where the number stands."""
 
     value: int
@@ -152,7 +148,7 @@ class Limit(Struct, kw_only=True):
     source: str
 
 
-class Raster(Struct, kw_only=True):
+class Raster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Spikes of one sample in one layer: step and neuron of each; `neurons` in all, of which every `stride`-th is shown."""
 
     layer: str
@@ -162,7 +158,7 @@ class Raster(Struct, kw_only=True):
     indices: tuple[int, ...]
 
 
-class StageTime(Struct, kw_only=True):
+class StageTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One step of the chain: the exact command, and how long it took."""
 
     name: str
@@ -172,7 +168,7 @@ class StageTime(Struct, kw_only=True):
     skipped: str = ""
 
 
-class Lever(Struct, kw_only=True):
+class Lever(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that would move the verdict: what it is, what it is now, and what it would have to be."""
 
     name: str
@@ -180,7 +176,7 @@ class Lever(Struct, kw_only=True):
     needed: str
 
 
-class Report(Struct, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The result of a run. Energies in joules, times in seconds, counts per sample unless said otherwise."""
 
     format: Literal["filopodia report"] = "filopodia report"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from filopodia.report.data import Epoch, Raster
@@ -17,7 +18,7 @@ from filopodia.report.data import Epoch, Raster
 INK, MUTED, RULE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", ACCENT: "--accent", SECOND: "--second"}
 VECTOR_SPIKES = 4000  # beyond this the marks of a raster are drawn as pixels: 20 000 vector marks weigh 2 MB
-STYLE = {
+STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "axes.edgecolor": RULE,
@@ -69,8 +70,7 @@ def training_curves(epochs: Sequence[Epoch], *, wide: bool) -> str:
 
 def phase_starts(epochs: Sequence[Epoch]) -> list[float]:
     """Between which epochs the training entered a new phase (the mask froze)."""
-    pairs = zip(epochs, epochs[1:], strict=False)
-    return [(before.epoch + after.epoch) / 2 for before, after in pairs if before.phase != after.phase]
+    return [(before.epoch + after.epoch) / 2 for before, after in pairwise(epochs) if before.phase != after.phase]
 
 
 def spike_raster(rasters: Sequence[Raster], steps: int, *, wide: bool) -> str:

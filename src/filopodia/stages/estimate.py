@@ -1,4 +1,4 @@
-"""program.npz and activity.npz to estimate.json: exact counts, priced, next to the dense twin and the ANNs of the same shape."""
+"""program.npz and activity.npz to estimate.json: exact counts, priced, next to the dense twin and ANNs of the same shape."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ OTHER_TABLES = ("loihi1/davies2018", "loihi1/sanafe")
 
 def estimate(folder: RunFolder, config: Config, progress: Progress | None) -> str:
     from filopodia import hardware
-    from filopodia.hardware.energy import against_baselines
 
     program = hardware.load_program(folder.require("program.npz"))
     activity = hardware.load_activity(folder.require("activity.npz"))
     costs = config.estimate.costs or None
     step_s = config.estimate.step_s or None
-    comparison = against_baselines(activity, program, costs, step_s=step_s)
+    comparison = hardware.against_baselines(activity, program, costs, step_s=step_s)
     own = comparison.pruned
     result: dict[str, Any] = {"format": "filopodia estimate", "version": 1, **comparison.to_dict(), "twin": None}
     result["others"] = [
