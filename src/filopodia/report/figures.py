@@ -41,6 +41,11 @@ STYLE: dict[str, Any] = {
 }
 
 
+def styled(salt: str, *, grid: bool = True) -> Any:
+    """The style of a figure; `salt` keeps its element names apart from those of the page's other figures."""
+    return {**STYLE, "svg.hashsalt": salt, "axes.grid": grid}
+
+
 def training_curves(epochs: Sequence[Epoch], *, wide: bool) -> str:
     """Test accuracy, weight sparsity and threshold d over the epochs, as three small panels. SVG text."""
     import matplotlib as mpl
@@ -52,7 +57,7 @@ def training_curves(epochs: Sequence[Epoch], *, wide: bool) -> str:
         ("Weight sparsity, %", [100 * epoch.sparsity for epoch in epochs], SECOND),
         ("Threshold d", [epoch.threshold for epoch in epochs], INK),
     ]
-    with mpl.rc_context({**STYLE, "svg.hashsalt": f"training {wide}"}):
+    with mpl.rc_context(styled(f"training {wide}")):
         figure = Figure(figsize=(9.6, 2.5) if wide else (3.6, 6.2), layout="constrained")
         axes = figure.subplots(1, 3) if wide else figure.subplots(3, 1)
         for axis, (title, values, colour) in zip(axes, panels, strict=True):
@@ -81,7 +86,7 @@ def spike_raster(rasters: Sequence[Raster], steps: int, *, wide: bool) -> str:
 
     columns = min(len(rasters), 6 if wide else 2)
     rows = -(-len(rasters) // columns)
-    with mpl.rc_context({**STYLE, "svg.hashsalt": f"raster {wide}", "axes.grid": False}):
+    with mpl.rc_context(styled(f"raster {wide}", grid=False)):
         size = (9.6, 2.9 * rows) if wide else (3.6, 2.6 * rows)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
