@@ -14,9 +14,10 @@ def closing_table(folder: RunFolder) -> None:
     path = folder.require("report.json")
     report = decode_report(path.read_bytes(), str(path))
     screen.heading(f"{report.title} on {report.chip_title}")
-    screen.table(["", "", ""], headline(report), left=3)
-    screen.say(f"\n{report.verdict}\n")
-    screen.say(f"report: {folder / 'report.html'}")
+    screen.table((), headline(report))
+    screen.paragraph(report.verdict)
+    screen.paragraph(report.remark)
+    screen.say(f"\nreport: {folder / 'report.html'}")
 
 
 def headline(report: Report) -> list[list[str]]:

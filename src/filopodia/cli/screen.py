@@ -56,7 +56,7 @@ def plain_progress(label: str) -> Callback:
         nonlocal last_text, last_time
         now = time.monotonic()
         if (text.startswith("epoch") and text != last_text) or now - last_time >= PLAIN_EVERY_S:
-            print(f"  {label:<9} {text} ({done}/{total})", flush=True)
+            print(f"  {label:<9} {f'{text}, ' if text != label else ''}{done} of {total}", flush=True)
             last_text, last_time = text, now
 
     return report
@@ -72,10 +72,10 @@ def say_outcome(outcome: Outcome, label: str = "") -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A table with the first `left` columns flush left and the others flush right."""
-    drawn = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for index, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    """A table with the first `left` columns flush left and the others flush right; without `columns`, all left and no head."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_header=bool(columns))
+    for index, column in enumerate(columns or [""] * len(rows[0])):
+        drawn.add_column(column, justify="left" if index < left or not columns else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*map(escape, row))
     console().print(drawn)
@@ -84,6 +84,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 
 def heading(text: str) -> None:
     """A title above a table."""
     console().print(f"\n[bold]{escape(text)}[/]")
+
+
+def paragraph(text: str) -> None:
+    """Text wrapped to the screen, with a line's space before it."""
+    if text:
+        console().print("\n" + escape(text))
 
 
 def say(text: str) -> None:

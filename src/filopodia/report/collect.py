@@ -35,7 +35,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
     chip = hardware.load_chip(program.chip)
     own = next((a for a in proofs.accuracies if a.by == "integers"), None)
     rows = contest.contestants(estimate, own, twin_accuracy(folder))
-    sentence, standing = contest.verdict(rows, chip.title.partition(" (")[0])
+    sentence, remark, standing = contest.verdict(rows, chip.title.partition(" (")[0])
     layers = anatomy.layers(network, program, estimate, proofs.links)
     per_core = {name: limit for name, limit in chip.limits.items() if any(name in core.used for core in program.cores)}
     provenance = load_provenance(folder)
@@ -44,11 +44,12 @@ def collect(folder: RunFolder, config: Config) -> Report:
         title=config.name,
         created=now(),
         chip=program.chip,
-        chip_title=chip.title,
+        chip_title=chip.title.partition(" (")[0],
         steps=activity.steps,
         dt=network.semantics.dt,
         backend=activity.backend,
         verdict=sentence,
+        remark=remark,
         standing=standing,
         accuracies=proofs.accuracies,
         weights=sum(layer.weights for layer in layers),

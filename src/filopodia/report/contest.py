@@ -9,6 +9,7 @@ from filopodia.report.data import Accuracy, Amount, Cause, Constant, Contestant
 from filopodia.report.wording import count, ratio, si
 
 Standing = Literal["wins", "loses", "undecided"]
+Group = Literal["chip", "prices", "artificial"]
 OWN, TWIN, UNPRUNED = "This network", "Dense twin", "Unpruned, same spikes"
 
 
@@ -20,11 +21,14 @@ def contestants(estimate: Mapping[str, Any], own: Accuracy | None, twin: Accurac
         rows.append(spiking(TWIN, estimate["twin"], twin.value if twin else None))
     else:
         rows.append(spiking(UNPRUNED, estimate["unpruned"], None))
-    rows += [spiking(OWN, other, accuracy) for other in (*estimate["others"], estimate["like_for_like"])]
+    rows += [spiking(OWN, other, accuracy, group="prices") for other in estimate["others"]]
+    rows.append(spiking(OWN, estimate["like_for_like"], accuracy, group="artificial"))
     return (*rows, *(artificial(ann) for ann in estimate["anns"]))
 
 
-def spiking(name: str, estimate: Mapping[str, Any], accuracy: float | None, *, own: bool = False) -> Contestant:
+def spiking(
+    name: str, estimate: Mapping[str, Any], accuracy: float | None, *, group: Group = "chip", own: bool = False
+) -> Contestant:
     """A spiking network priced with one cost table."""
     timing = estimate["timing"]
     return Contestant(
@@ -36,6 +40,7 @@ def spiking(name: str, estimate: Mapping[str, Any], accuracy: float | None, *, o
         latency=amount(timing["latency"]) if timing else None,
         accuracy=accuracy,
         scope="all-in" if estimate["all_in"] else "per operation",
+        group=group,
         assumptions=(*filter(None, (estimate["conditions"],)), *estimate["assumptions"]),
         unpriced=(*estimate["unpriced"], *estimate["uncounted"]),
         own=own,
@@ -47,13 +52,14 @@ def artificial(ann: Mapping[str, Any]) -> Contestant:
     name = ann["name"][0].upper() + ann["name"][1:]
     return Contestant(
         name=f"{name}, {ann['costs'].partition('/')[2]}",
-        platform=f"{ann['costs'].partition('/')[0]}, {count(ann['macs'])} multiply-accumulates",
+        platform=f"{count(ann['macs'])} multiply-accumulates",
         energy=amount(ann["energy"]),
         dynamic=amount(ann["energy"]),
         static=None,
         latency=None,
         accuracy=None,
         scope="per operation",
+        group="artificial",
         assumptions=tuple(ann["assumptions"]),
     )
 
@@ -113,31 +119,39 @@ def parts(estimate: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from estimate["anns"]
 
 
-def verdict(rows: tuple[Contestant, ...], chip: str) -> tuple[str, Standing]:
-    """What it comes to against the dense twin and the int8 ANN of the same shape; honest when the network loses."""
-    own = rows[0]
-    dense = rows[1]
-    ann = next((row for row in rows if row.name == "ANN, int8"), None)
-    twin_words, twin_standing = against(own, dense)
+def verdict(rows: tuple[Contestant, ...], chip: str) -> tuple[str, str, Standing]:
+    """What it comes to against the dense twin and the int8 ANN of the same shape, honest when the network loses.
+
+    The sentence, a remark on how alike the two prices are, and the standing: the worse of the two comparisons.
+    """
+    own, dense = rows[0], rows[1]
     name = "its dense twin" if dense.name == TWIN else "the same spikes over unpruned weights"
-    sentence = f"On {chip}, one sample costs {si(own.energy.nominal, 'J')}: {twin_words} {name}"
+    words, standing = against(own, dense, name)
+    sentence = f"On {chip}, one sample costs {si(own.energy.nominal, 'J')}: {words}"
+    ann = next((row for row in rows if row.name == "ANN, int8"), None)
     if ann is None:
-        return f"{sentence}.", twin_standing
-    ann_words, ann_standing = against(own, ann)
-    joint = "and" if (twin_standing == "loses") == (ann_standing == "loses") else "but"
-    sentence += f", {joint} {ann_words} the same network as an int8 ANN on 45 nm logic."
+        return f"{sentence}.", "", standing
+    ann_words, ann_standing = against(own, ann, "an int8 ANN of the same shape on 45 nm logic")
+    joint = "and" if (standing == "loses") == (ann_standing == "loses") else "but"
+    alike = next((row for row in rows if row.name == OWN and row.group == "artificial"), None)
+    remark = "The ANN's price is arithmetic and memory alone; the chip's has " + (
+        "static power in it." if own.static else "no static power in it either."
+    )
+    if alike is not None:
+        alike_words, _ = against(alike, ann, "the ANN")
+        remark += f" Priced on the same 45 nm logic, this network takes {alike_words}."
     ranks: tuple[Standing, ...] = ("loses", "undecided", "wins")
-    return sentence, min((twin_standing, ann_standing), key=ranks.index)
+    return f"{sentence}, {joint} {ann_words}.", remark, min((standing, ann_standing), key=ranks.index)
 
 
-def against(own: Contestant, other: Contestant) -> tuple[str, Standing]:
+def against(own: Contestant, other: Contestant, name: str) -> tuple[str, Standing]:
     """How `own` compares: a factor of the nominal values, and whether the ranges keep clear of each other."""
     if own.energy.nominal <= 0 or other.energy.nominal <= 0:
-        return "not to be compared with", "undecided"
+        return f"not to be compared with {name}", "undecided"
     factor = other.energy.nominal / own.energy.nominal
-    words = f"{ratio(factor)} less than" if factor >= 1 else f"{ratio(1 / factor)} more than"
+    words = f"{ratio(factor)} less than {name}" if factor >= 1 else f"{ratio(1 / factor)} more than {name}"
     if own.energy.high < other.energy.low:
         return words, "wins"
     if own.energy.low > other.energy.high:
         return words, "loses"
-    return f"{words} (ranges overlap)", "undecided"
+    return f"{words} (the ranges overlap)", "undecided"

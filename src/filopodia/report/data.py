@@ -102,6 +102,7 @@ class Contestant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     latency: Amount | None
     accuracy: float | None
     scope: str
+    group: Literal["chip", "prices", "artificial"] = "chip"
     assumptions: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
     own: bool = False
@@ -189,6 +190,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dt: float
     backend: str
     verdict: str
+    remark: str
     standing: Literal["wins", "loses", "undecided"]
     accuracies: tuple[Accuracy, ...]
     weights: int

@@ -82,7 +82,6 @@ def spike_raster(rasters: Sequence[Raster], steps: int, *, wide: bool) -> str:
     """Spikes of one sample, one panel per layer, in the order of the network. SVG text."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     columns = min(len(rasters), 6 if wide else 2)
     rows = -(-len(rasters) // columns)
@@ -106,10 +105,9 @@ def spike_raster(rasters: Sequence[Raster], steps: int, *, wide: bool) -> str:
             axis.set_xlim(0.3, steps + 0.7)
             axis.set_ylim(shown - 0.2, -0.8)
             axis.set_yticks([0, shown - 1], ["1", f"{raster.neurons:,}".replace(",", " ")])
-            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axis.set_xticks(sorted({1, (steps + 1) // 2, steps}))
         for axis in axes[len(rasters) :]:
             axis.set_visible(False)
-        axes[0].set_ylabel("neuron")
         axes[0].set_xlabel("step")
         return finished(figure, f"Spikes of one sample over {steps} steps in {len(rasters)} layers")
 
