@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from filopodia.prune.pruner import Pruner as Pruner
     from filopodia.prune.schedule import Schedule as Schedule
     from filopodia.prune.stds import STDS as STDS
+    from filopodia.prune.telemetry import Epoch as Epoch
     from filopodia.prune.theta import SpineSize as SpineSize
     from filopodia.prune.theta import spine_size as spine_size
     from filopodia.prune.theta import spine_weight as spine_weight
-    from filopodia.prune.trainer import Epoch as Epoch
     from filopodia.prune.trainer import train as train
 
 _HOMES = {
@@ -42,7 +42,8 @@ _HOMES = {
     "schedule": ("Schedule",),
     "stds": ("STDS",),
     "theta": ("SpineSize", "spine_size", "spine_weight"),
-    "trainer": ("Epoch", "train"),
+    "telemetry": ("Epoch",),
+    "trainer": ("train",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

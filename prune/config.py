@@ -82,8 +82,17 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Decoupled (AdamW), on the weights, not on BatchNorm or biases."""
     loss: Literal["mse", "cross_entropy"] = "mse"
     """Of the output's firing rates: their squared distance to one-hot, or the cross-entropy of ten times the rates."""
+    accumulate: Positive = 1
+    """Forward passes an optimizer step is split into, for batches larger than the memory."""
     rate_penalty: NonNegative = 0.0
     """Added to the loss: this times the mean firing rate of the hidden neurons. Energy follows spikes."""
+    validation: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    """Share of the training samples held out to choose the epoch whose weights are kept, among those at the target sparsity;
+    0 keeps the last epoch's."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the forward pass while training (autocast; fp16 with loss scaling). θ and the evaluation stay in fp32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU if there is one."""
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of the initial weights, the order and the augmentation. The same seed gives the same run on a CPU."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 2

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from filopodia.prune.config import DataConfig
 from filopodia.prune.data import Samples, encode
+from filopodia.prune.synops import LayerCost, SynopMeter, layer_costs
 
 CHUNK = 500  # samples per forward pass
 
@@ -43,10 +44,6 @@ class FiringMeter:
 
         return hook
 
-    def rates(self) -> dict[str, float]:
-        """Spikes per neuron and step of each layer in the last forward pass."""
-        return {name: float(spikes.detach().mean()) for name, spikes in self.spikes.items()}
-
     def hidden(self) -> Tensor:
         """The mean firing rate of all neurons but the output's, with gradient."""
         hidden = [self.spikes[name] for name, _ in self._layers[:-1] if name in self.spikes]
@@ -55,22 +52,31 @@ class FiringMeter:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Accuracy over all samples; spikes per neuron and step of each spiking layer."""
+    """Over all samples: accuracy; of each spiking layer the spikes per neuron and step, its neurons, and those of them that
+    never fired; what every weighted layer costs per sample."""
 
     accuracy: float
     firing_rates: dict[str, float]
+    neurons: dict[str, int]
+    dead_neurons: dict[str, int]
+    costs: dict[str, LayerCost]
 
 
 @torch.no_grad()
 def evaluate(net: nn.Module, samples: Samples, data: DataConfig, classes: int) -> Evaluation:
-    """Run all samples through `net` in eval mode (left so) and read its output."""
+    """Run all samples through `net` in eval mode (left so), read its output and count its spikes. Always in float32."""
     net.eval()
-    right, rates = 0, dict[str, float]()
-    with FiringMeter(net) as meter:
+    device = next(net.parameters()).device
+    right, rates, fired = 0, dict[str, float](), dict[str, Tensor]()
+    with FiringMeter(net) as firing, SynopMeter(net) as synops:
         for images, labels in zip(samples.images.split(CHUNK), samples.labels.split(CHUNK), strict=True):
-            out = readout(net(encode(images, data.steps, data.encoding).float()), classes)
+            out = readout(net(encode(images.to(device), data.steps, data.encoding).float()), classes)
             functional.reset_net(net)
-            right += int((out.argmax(1) == labels).sum())
-            for name, rate in meter.rates().items():
-                rates[name] = rates.get(name, 0.0) + rate * len(labels) / len(samples)
-    return Evaluation(right / len(samples), rates)
+            right += int((out.argmax(1).cpu() == labels).sum())
+            for name, spikes in firing.spikes.items():
+                rates[name] = rates.get(name, 0.0) + float(spikes.mean()) * len(labels) / len(samples)
+                some = spikes.flatten(0, 1).any(0)
+                fired[name] = fired[name] | some if name in fired else some
+        costs = layer_costs(synops, len(samples))
+    neurons = {name: some.numel() for name, some in fired.items()}
+    return Evaluation(right / len(samples), rates, neurons, {name: int((~some).sum()) for name, some in fired.items()}, costs)

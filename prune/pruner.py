@@ -14,11 +14,10 @@ from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
 from filopodia.errors import FileError, InputError, TrainingError, UnsupportedError
-from filopodia.prune.attach import attach, detach, spine_of, theta_of
+from filopodia.prune.attach import WEIGHTED, attach, detach, spine_of, theta_of
 from filopodia.prune.theta import SpineSize
 
 Layers = Sequence[str] | Callable[[str, nn.Module], bool] | None
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,56 +1,39 @@
 """The trainer: a generator that trains one network and yields after every epoch. It prints nothing.
 
 Whatever is random is drawn from (seed, epoch) or (seed, step), so a run resumed from a checkpoint draws what the
-uninterrupted run would have drawn.
+uninterrupted run would have drawn, and every process of a distributed run draws the same.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
-from spikingjelly.activation_based import functional
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from filopodia.errors import TrainingError
-from filopodia.prune.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors, save_weights
 from filopodia.prune.config import TrainConfig
-from filopodia.prune.data import DataSet, encode, info, load_data, shift
-from filopodia.prune.evaluation import FiringMeter, evaluate, readout
-from filopodia.prune.nets import build_net
-from filopodia.prune.pruner import Pruner
+from filopodia.prune.data import DataSet, load_data
+from filopodia.prune.evaluation import Evaluation, evaluate
+from filopodia.prune.loop import Run, one_pass, open_run
 from filopodia.prune.stds import STDS
+from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity
 
-WEIGHTS, CHECKPOINT, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "telemetry.jsonl"
+WEIGHTS, CHECKPOINT, BEST, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "best.safetensors", "telemetry.jsonl"
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training samples came to.
+@dataclass
+class _Best:
+    """The state to keep at the end: the most accurate on the held-out samples among the epochs at the target sparsity."""
 
-    `sparsity`: zero weights over all pruned weights; `threshold`: d; `strength`: λ = d/Σlr; `firing_rates`: spikes per
-    neuron and step of each spiking layer over the test samples; `seconds`: of this epoch, evaluation included.
-    """
-
-    epoch: int
-    epochs: int
-    loss: float
-    train_accuracy: float
-    test_accuracy: float
-    sparsity: float
-    threshold: float
-    strength: float
-    frozen: bool
-    firing_rates: dict[str, float]
-    seconds: float
+    epoch: int = 0
+    accuracy: float = -1.0
+    tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
 def train(
@@ -60,155 +43,91 @@ def train(
 
     With a `run_folder`: a line of `telemetry.jsonl` and `checkpoint.safetensors` after every epoch, `weights.safetensors` at
     the end. `resume=True` goes on from the checkpoint there, if there is one; FileError if it is of another configuration.
-    TrainingError when the loss is not a number; the last checkpoint stays.
+    TrainingError when the loss or its gradient is not a number; the last checkpoint stays. Under `torchrun` the processes
+    share every batch and process 0 writes.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    data = load_data(config.data) if data is None else data
-    classes = info(config.data.name).classes
-    torch.manual_seed(config.seed)
-    net = build_net(config)
-    per_epoch = math.ceil(len(data.train) / config.batch_size)
-    total = per_epoch * config.epochs
-    optimizer = make_optimizer(net, config)
-    pruner = make_pruner(net, optimizer, config, total)
+    run = open_run(config, load_data(config.data) if data is None else data)
     folder = None if run_folder is None else Path(run_folder)
-    done = _open_folder(folder, net, optimizer, pruner, config, resume) if folder else 0
+    writes = folder is not None and run.world.rank == 0
+    best = _Best()
+    done = _open_folder(folder, run, best, resume) if folder else 0
+    census = Census(run.pruner.weights if run.pruner else ())
     for epoch in range(done + 1, config.epochs + 1):
-        began = time.perf_counter()
-        loss, train_accuracy = _pass(net, data, optimizer, pruner, config, epoch, classes)
-        tested = evaluate(net, data.test, config.data, classes)
-        event = Epoch(
-            epoch=epoch,
-            epochs=config.epochs,
-            loss=loss,
-            train_accuracy=train_accuracy,
-            test_accuracy=tested.accuracy,
-            sparsity=pruner.sparsity() if pruner else 0.0,
-            threshold=max(pruner.d) if isinstance(pruner, STDS) else 0.0,
-            strength=pruner.strength if isinstance(pruner, STDS) else 0.0,
-            frozen=pruner.frozen if pruner else False,
-            firing_rates=tested.firing_rates,
-            seconds=time.perf_counter() - began,
-        )
-        if folder:
-            # The line first: after a kill in between, the epoch is run again and its line is replaced on resuming.
-            with (folder / TELEMETRY).open("a") as lines:
-                lines.write(json.dumps(asdict(event)) + "\n")
-            save_checkpoint(folder / CHECKPOINT, net, optimizer, pruner, {"config": _plain(config), "epoch": epoch})
+        event, tested = _one_epoch(run, census, epoch)
+        if run.validation is not None and (run.pruner is None or run.pruner.frozen):
+            accuracy = evaluate(run.net, run.validation, config.data, run.classes).accuracy
+            if accuracy >= best.accuracy:
+                tensors = {name: tensor.clone() for name, tensor in run.net.state_dict().items()}
+                best.epoch, best.accuracy, best.tensors = epoch, accuracy, tensors
+                if folder and writes:
+                    save_tensors(tensors, {"epoch": epoch, "accuracy": accuracy}, folder / BEST, "best")
+        if folder and writes:
+            _save_epoch(folder, run, event, tested)
         yield event
-    if pruner is not None:
-        pruner.finalize()
-    if folder:
-        tested = evaluate(net, data.test, config.data, classes)
-        about = {"config": _plain(config), "epoch": config.epochs, "test_accuracy": tested.accuracy}
-        save_weights(net, folder / WEIGHTS, about)
-    return net.eval()
+    if best.tensors:
+        run.net.load_state_dict(best.tensors)
+    if run.pruner is not None:
+        run.pruner.finalize()
+    if folder and writes:
+        accuracy = evaluate(run.net, run.test, config.data, run.classes).accuracy
+        about = {"config": _plain(config), "epoch": best.epoch or config.epochs, "test_accuracy": accuracy}
+        save_weights(run.net, folder / WEIGHTS, about)
+        (folder / BEST).unlink(missing_ok=True)
+    return run.net.eval()
 
 
-def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
-    """AdamW; decay falls on weight matrices and kernels only."""
-    decayed = [parameter for parameter in net.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in net.parameters() if parameter.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-def make_pruner(net: nn.Module, optimizer: Optimizer, config: TrainConfig, total_steps: int) -> Pruner | None:
-    """The pruner of a run, attached; None for a dense one."""
-    prune = config.prune
-    if prune.method == "dense":
-        return None
-    return STDS(
-        net,
-        optimizer=optimizer,
-        total_steps=total_steps,
-        target_sparsity=prune.target_sparsity,
-        schedule=prune.schedule,
-        start=prune.start,
-        end=prune.end,
-        freeze=prune.freeze,
-        dense=prune.dense,
+def _one_epoch(run: Run, census: Census, epoch: int) -> tuple[Epoch, Evaluation]:
+    """Train one epoch and measure what came of it."""
+    began = time.perf_counter()
+    loss, train_accuracy = one_pass(run, epoch)
+    tested = evaluate(run.net, run.test, run.config.data, run.classes)
+    event = Epoch(
+        epoch=epoch,
+        epochs=run.config.epochs,
+        loss=loss,
+        train_accuracy=train_accuracy,
+        test_accuracy=tested.accuracy,
+        sparsity=run.pruner.sparsity() if run.pruner else 0.0,
+        synapse_sparsity=synapse_sparsity(tested),
+        threshold=max(run.pruner.d) if isinstance(run.pruner, STDS) else 0.0,
+        strength=run.pruner.strength if isinstance(run.pruner, STDS) else 0.0,
+        frozen=run.pruner.frozen if run.pruner else False,
+        firing_rates=tested.firing_rates,
+        dead_neurons=tested.dead_neurons,
+        synops=sum(cost.synops for cost in tested.costs.values()),
+        dense_synops=sum(cost.dense_synops for cost in tested.costs.values()),
+        spines=census.take(),
+        seconds=time.perf_counter() - began,
     )
+    return event, tested
 
 
-def learning_rate(config: TrainConfig, progress: float) -> float:
-    """The learning rate at `progress`, the share of all optimizer steps taken."""
-    if config.lr_schedule == "constant":
-        return config.learning_rate
-    return config.learning_rate * (1.0 + math.cos(math.pi * progress)) / 2.0
-
-
-def loss_of(rates: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
-    """The loss of class firing rates [N, classes]."""
-    if config.loss == "mse":
-        return nn.functional.mse_loss(rates, nn.functional.one_hot(labels, rates.shape[1]).to(rates.dtype))
-    return nn.functional.cross_entropy(rates * 10.0, labels)
-
-
-def _pass(
-    net: nn.Module, data: DataSet, optimizer: Optimizer, pruner: Pruner | None, config: TrainConfig, epoch: int, classes: int
-) -> tuple[float, float]:
-    """One epoch of optimizer steps; mean loss and accuracy on the training samples as they came."""
-    net.train()
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(_mixed(config.seed, 0, epoch)))
-    batches = order.split(config.batch_size)
-    first, total = (epoch - 1) * len(batches), config.epochs * len(batches)
-    loss_sum, right = 0.0, 0
-    with FiringMeter(net) as meter:
-        for step, batch in enumerate(batches, first):
-            torch.manual_seed(_mixed(config.seed, 1, step))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step / total)
-            images = shift(data.train.images[batch], config.data.shift, torch.default_generator)
-            labels = data.train.labels[batch]
-            rates = readout(net(encode(images, config.data.steps, config.data.encoding).float()), classes)
-            loss = loss_of(rates, labels, config)
-            objective = loss + config.rate_penalty * meter.hidden() if config.rate_penalty else loss
-            functional.reset_net(net)
-            optimizer.zero_grad()
-            objective.backward()
-            _check(net, objective, f"epoch {epoch}, optimizer step {step + 1}")
-            optimizer.step()
-            if pruner is not None:
-                pruner.step()
-            loss_sum += float(loss.detach()) * len(batch)
-            right += int((rates.argmax(1) == labels).sum())
-    return loss_sum / len(order), right / len(order)
-
-
-def _check(net: nn.Module, objective: Tensor, where: str) -> None:
-    """Stop before a number that is none reaches the weights."""
-    # Spikes are 0 or 1 even after an overflow, so the loss can look sound when the gradient no longer is.
-    size = torch.nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
-    for what, value in (("loss", objective.detach()), ("gradient's size", size)):
-        if not torch.isfinite(value):
-            raise TrainingError(
-                f"the {what} is {float(value)}",
-                where=where,
-                fix="look for values that are no numbers in the data, lower the learning rate; the last checkpoint is intact",
-            )
-
-
-def _open_folder(
-    folder: Path, net: nn.Module, optimizer: Optimizer, pruner: Pruner | None, config: TrainConfig, resume: bool
-) -> int:
-    """Make the folder ready and return how many epochs are done; 0 unless resuming from a checkpoint of this configuration."""
+def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
+    """Make the folder ready and return how many epochs are done: 0, or what a checkpoint of this configuration says."""
     folder.mkdir(parents=True, exist_ok=True)
-    lines, path, done = folder / TELEMETRY, folder / CHECKPOINT, 0
-    if resume and path.exists():
-        done = int(load_checkpoint(path, net, optimizer, pruner, _plain(config))["epoch"])
-    kept = lines.read_text().splitlines(keepends=True)[:done] if lines.exists() else []
-    lines.write_text("".join(kept))
+    lines, done = folder / TELEMETRY, 0
+    if resume and (folder / CHECKPOINT).exists():
+        about = load_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, _plain(run.config))
+        run.scaler.load_state_dict(about["scaler"])
+        done = int(about["epoch"])
+        if (folder / BEST).exists():
+            best.tensors, header = load_tensors(folder / BEST, "best")
+            best.epoch, best.accuracy = header["epoch"], header["accuracy"]
+    if run.world.rank == 0:
+        kept = lines.read_text().splitlines(keepends=True)[:done] if lines.exists() else []
+        lines.write_text("".join(kept))
     return done
+
+
+def _save_epoch(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
+    # The line first: after a kill in between, the epoch is run again and resuming drops its old line.
+    with (folder / TELEMETRY).open("a") as lines:
+        lines.write(json.dumps(record(event, tested, run.net, run.config.data.steps)) + "\n")
+    about = {"config": _plain(run.config), "epoch": event.epoch, "scaler": run.scaler.state_dict()}
+    save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, about)
 
 
 def _plain(config: TrainConfig) -> dict[str, Any]:
     """The configuration as JSON would give it back."""
     plain: dict[str, Any] = json.loads(msgspec.json.encode(config))
     return plain
-
-
-def _mixed(seed: int, stream: int, index: int) -> int:
-    """A seed of its own for each (run, purpose, step)."""
-    return ((seed * 2 + stream) * 2_654_435_761 + index) % (1 << 63)

@@ -160,15 +160,18 @@ def estimate(
     costs: str | Path | Costs | None = None,
     *,
     step_s: float | None = None,
+    synop_s: Mapping[str, float] | None = None,
 ) -> Estimate:
     """Price a run: `costs` names a cost table ("loihi1/davies2018"), by default that of the program's chip.
 
     `step_s`: the chip is paced at this many seconds per step (a robot or an ear in real time) and waits out the rest; without,
-    it runs as fast as it can. Pricing is apart from placement: one run can be priced by any table.
+    it runs as fast as it can. `synop_s`: seconds per synop of single layers, where measured ones are at hand, instead of the
+    table's. Pricing is apart from placement: one run can be priced by any table.
     Raises InputError for an activity of another program or weights in a format the chip does not have, FileError for a table.
     """
     table = load_costs(costs if costs is not None else program.chip or "loihi2")
-    return estimate_events(count_events(activity, program), program, table, backend=activity.backend, step_s=step_s)
+    events = count_events(activity, program)
+    return estimate_events(events, program, table, backend=activity.backend, step_s=step_s, synop_s=synop_s)
 
 
 def estimate_events(
@@ -178,6 +181,7 @@ def estimate_events(
     *,
     backend: str = "",
     step_s: float | None = None,
+    synop_s: Mapping[str, float] | None = None,
 ) -> Estimate:
     """Price counted events (see `estimate`)."""
     _check_formats(program, costs)
@@ -194,7 +198,10 @@ def estimate_events(
         for _, counts, price in mine:
             per_sample += counts.sum(axis=(0, 1)) * (price.nominal if price else 0.0)
     dynamic = total(layer.energy for layer in by_layer)
-    times = step_times(program, events, costs)
+    for name in synop_s or {}:
+        if name not in events:
+            raise InputError(f"no layer named {name!r}", where="estimate: synop_s", allowed=", ".join(events))
+    times = step_times(program, events, costs, synop_s)
     timing = _timing(times, steps, samples, step_s)
     chips = len({core.chip for core in program.cores}) or 1
     unpriced = [f"{c.name} ({c.count:.6g} per sample)" for c in by_cause if c.energy is None and c.count]

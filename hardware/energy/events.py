@@ -7,7 +7,7 @@ Counted from the recorded spikes and the program's weights alone, so it is indep
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.energy.fanout import Which, conv_fanout, fanout, image_shape
 from filopodia.hardware.energy.prices import FORMATS, Format
-from filopodia.hardware.program import Connection, Conv, Dense, Layer, Program
+from filopodia.hardware.program import Connection, Conv, Dense, Layer, Program, Sparse, Synapses
+from filopodia.hardware.simulator.reference import effective
 
 Ints = NDArray[np.int64]
 WHICH: tuple[Which, ...] = ("nonzero", "stored", "dense")
@@ -63,6 +64,14 @@ def weight_format(connection: Connection) -> Format:
     """The format a connection's weights are stored in."""
     synapses = connection.synapses
     return "conv" if isinstance(synapses, Conv) else "dense" if isinstance(synapses, Dense) else "sparse"
+
+
+def acting(connection: Connection) -> Synapses:
+    """A connection's synapses with the weights that act, after Lava's clipping and rounding (which may make some zero)."""
+    weight = effective(connection)
+    if isinstance(connection.synapses, Sparse):
+        return replace(connection.synapses, data=weight)
+    return replace(connection.synapses, weight=weight)
 
 
 def count_events(activity: Activity, program: Program) -> dict[str, LayerEvents]:
@@ -217,9 +226,8 @@ def _from_spikes(activity: Activity, program: Program) -> dict[str, LayerEvents]
                 continue
             to = tally[connection.target]
             lag, weights = program.lag(connection), weight_format(connection)
-            nonzero, stored, dense = (
-                fanout(connection.synapses, mine.node.shape, to.labels, to.groups, which) for which in WHICH
-            )
+            synapses = acting(connection)
+            nonzero, stored, dense = (fanout(synapses, mine.node.shape, to.labels, to.groups, which) for which in WHICH)
             synops = per_group(nonzero, lag)
             if connection.message_bits:
                 to.macs += synops

@@ -51,8 +51,17 @@ class StepTimes:
         return latency
 
 
-def step_times(program: Program, events: Mapping[str, LayerEvents], costs: Costs) -> StepTimes | None:
-    """Time of every chip step of a run, or None where the cost table prices no time for its synops."""
+def step_times(
+    program: Program,
+    events: Mapping[str, LayerEvents],
+    costs: Costs,
+    synop_s: Mapping[str, float] | None = None,
+) -> StepTimes | None:
+    """Time of every chip step of a run, or None where the cost table prices no time for its synops.
+
+    `synop_s`: seconds per synop of single layers, as measured, instead of the table's.
+    """
+    own = synop_s or {}
     formats = {f for e in events.values() for f in FORMATS if e.synops[f].any()}
     if any(costs.synop("time", f) is None for f in formats) or not ("update" in costs.time or formats):
         return None
@@ -75,7 +84,7 @@ def step_times(program: Program, events: Mapping[str, LayerEvents], costs: Costs
             for group, row in enumerate(where):
                 span = _span(layer, length, depth)
                 neuron[row, span] += _stream(_neuron_phase(mine, group, costs, end))
-                synapse[row, span] += _stream(_synapse_phase(mine, group, costs, end))
+                synapse[row, span] += _stream(_synapse_phase(mine, group, costs, end, own.get(layer.name)))
                 route[span] = np.maximum(route[span], _stream(_route(mine, group, costs, end)))
         work = np.maximum(neuron, synapse)
         steps[end] = getattr(costs.synchronisation(tiles), end) + route + work.max(axis=0, initial=0.0)
@@ -116,12 +125,12 @@ def _neuron_phase(events: LayerEvents, group: int, costs: Costs, end: End) -> Fl
     return out
 
 
-def _synapse_phase(events: LayerEvents, group: int, costs: Costs, end: End) -> Floats:
+def _synapse_phase(events: LayerEvents, group: int, costs: Costs, end: End, own: float | None) -> Floats:
     out: Floats = events.arrivals[group] * _price(costs, "arrival", end)
     for weights in FORMATS:
         price = costs.synop("time", weights)
         if price:
-            out += executed(events, group, weights, costs) * getattr(price.si, end)
+            out += executed(events, group, weights, costs) * (getattr(price.si, end) if own is None else own)
     out += events.macs[group] * _price(costs, "synop", end)
     return out
 

@@ -62,7 +62,7 @@ def small(seed: int = 0, *, cores: bool = True) -> tuple[Program, Activity]:
     rng = np.random.default_rng(seed)
 
     def weights(*shape: int) -> NDArray[np.int16]:
-        return (rng.integers(-9, 9, shape) * (rng.random(shape) < 0.4)).astype(np.int16)
+        return (2 * rng.integers(-9, 9, shape) * (rng.random(shape) < 0.4)).astype(np.int16)
 
     hidden = weights(7, 36)
     program = Program(
