@@ -16,6 +16,7 @@ from filopodia.hardware.energy.baselines import against_baselines as against_bas
 from filopodia.hardware.energy.baselines import ann as ann
 from filopodia.hardware.energy.estimate import Estimate as Estimate
 from filopodia.hardware.energy.estimate import estimate as estimate
+from filopodia.hardware.lava.runner import run_lava as run_lava
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load
