@@ -81,7 +81,6 @@ def _command(python: LavaPython | None, folder: Path) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would lead another Python astray; Lava's many processes get one thread each."""
-    astray = {"PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "VIRTUAL_ENV", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT"}
-    kept = {name: value for name, value in os.environ.items() if name not in astray}
+    """Ours without what would lead another Python astray or slow it down; Lava's many processes get one thread each."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"}
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
