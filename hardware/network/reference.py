@@ -1,0 +1,227 @@
+"""What a `Network` computes, step by step in floats: the meaning of the five options of `Semantics`, in readable numpy.
+
+Within a step every node is worked out once, in the network's order: its input is the sum over its edges, an edge of
+`network.feedback` handing on what its source sent in the step before. Neurons: `neurons`; the rest: `transforms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from filopodia.errors import InputError
+from filopodia.hardware.activity import Activity
+from filopodia.hardware.network.build import NEURONS, SPIKING
+from filopodia.hardware.network.network import Network
+from filopodia.hardware.network.neurons import Neuron, prepare, step
+from filopodia.hardware.network.transforms import transform
+
+Floats = NDArray[np.floating[Any]]
+Progress = Callable[[str, int, int], None]
+
+RECORDS = ("spikes", "u", "v")
+
+
+def simulate_network(
+    network: Network,
+    spikes: ArrayLike | Mapping[str, ArrayLike],
+    *,
+    record: Sequence[str] = ("spikes",),
+    dtype: Any = np.float32,
+    progress: Progress | None = None,
+) -> Activity:
+    """Run `network` on `spikes` [T, N, *input shape] (or one such array per input, by name) from rest, in float32 or float64.
+
+    `record`: "spikes" keeps every spiking node's output [T, N, *shape] bool, "u" and "v" the synaptic current and the voltage
+    after the step (in `states`). Outputs are always kept, under their own names: bool when all that leads to them spikes,
+    else floats of `dtype`, and in `rates` their sum over time (int32, or floats).
+    `InputError` for inputs of a wrong name, shape or length, or values that are not finite.
+    """
+    dtype = np.dtype(dtype)
+    if dtype not in (np.float32, np.float64):
+        raise InputError(f"dtype {dtype}", where="simulate", allowed="float32 or float64")
+    unknown = [name for name in record if name not in RECORDS]
+    if isinstance(record, str) or unknown:
+        raise InputError(f"{record!r}", where="record", allowed=", ".join(map(repr, RECORDS)))
+    entering = _inputs(network, spikes)
+    steps, samples = next(iter(entering.values())).shape[:2]
+    run = _Run(network, samples, dtype)
+    kept = _Records(network, steps, samples, dtype, record)
+    for t in range(steps):
+        run.step({name: values[t] for name, values in entering.items()}, first=t == 0)
+        kept.keep(t, run)
+        if progress is not None:
+            progress("simulate", t + 1, steps)
+    return kept.activity(f"{dtype.name}")
+
+
+class _Run:
+    """The state of one run: what each node sent last, each neuron's current and voltage, each Delay's past."""
+
+    def __init__(self, network: Network, samples: int, dtype: np.dtype[Any]) -> None:
+        self.network, self.dtype = network, dtype
+        self.neurons: dict[str, Neuron] = {}
+        self.u: dict[str, Floats | None] = {}
+        self.v: dict[str, Floats] = {}
+        self.pasts: dict[str, _Past] = {}
+        self.sent: dict[str, Floats] = {}
+        feedback = set(network.feedback)
+        self.sources = {name: [(s, (s, name) in feedback) for s in network.sources(name)] for name in network.nodes}
+        for name, node in network.nodes.items():
+            full = (samples, *network.shapes[name])
+            kind = type(node).__name__
+            if kind in NEURONS:
+                neuron = self.neurons[name] = prepare(node, network.semantics, dtype)
+                self.v[name] = np.broadcast_to(neuron.start, full).astype(dtype)
+                self.u[name] = None if neuron.syn_keep is None else np.zeros(full, dtype)
+                self.sent[name] = np.zeros(full, dtype)
+            elif kind == "Delay":
+                self.pasts[name] = _Past(np.rint(np.asarray(node.delay) / network.semantics.dt).astype(np.int64), full, dtype)
+            elif kind == "Output" and network.semantics.output_delay:
+                late = np.full(network.shapes[name], network.semantics.output_delay, np.int64)
+                self.pasts[name] = _Past(late, full, dtype)
+        self.silent_at_start = frozenset() if network.semantics.recurrent_input_at_start else _only_recurrent(network)
+
+    def step(self, entering: Mapping[str, NDArray[Any]], first: bool) -> None:
+        """One step: `entering` [N, *shape] per input."""
+        before = dict(self.sent)
+        for name, past in self.pasts.items():  # what comes out late is known before anything goes in
+            if past.least > 0:
+                self.sent[name] = past.read()
+        for name, node in self.network.nodes.items():
+            if name in entering:
+                self.sent[name] = entering[name].astype(self.dtype)
+            elif name in self.neurons:
+                x = self._sum(name, before)
+                self.sent[name], self.u[name], self.v[name] = step(self.neurons[name], self.u[name], self.v[name], x)
+            elif name not in self.pasts:
+                self.sent[name] = transform(node, self._sum(name, before))
+                if first and name in self.silent_at_start:
+                    self.sent[name] = np.zeros_like(self.sent[name])
+            elif self.pasts[name].least == 0:
+                self.pasts[name].write(self._sum(name, before))
+                self.sent[name] = self.pasts[name].read()
+                self.pasts[name].advance()
+        for name, past in self.pasts.items():
+            if past.least > 0:
+                past.write(self._sum(name, before))
+                past.advance()
+
+    def _sum(self, name: str, before: Mapping[str, Floats]) -> Floats:
+        parts = [before[source] if late else self.sent[source] for source, late in self.sources[name]]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+
+class _Past:
+    """The last values of a signal: each neuron reads `steps` steps back, zeros before the start."""
+
+    def __init__(self, steps: NDArray[np.int64], full: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.least = int(steps.min()) if steps.size else 0
+        self.length = (int(steps.max()) if steps.size else 0) + 1
+        self.steps = steps
+        self.ring = np.zeros((self.length, *full), dtype)
+        self.now = 0
+
+    def write(self, values: Floats) -> None:
+        self.ring[self.now] = values
+
+    def read(self) -> Floats:
+        slots = np.broadcast_to((self.now - self.steps) % self.length, self.ring.shape[1:])
+        return cast(Floats, np.take_along_axis(self.ring, slots[None], axis=0)[0])
+
+    def advance(self) -> None:
+        self.now = (self.now + 1) % self.length
+
+
+def _only_recurrent(network: Network) -> frozenset[str]:
+    """Stateless nodes that hear of nothing but neurons' last step: silent in the first step on some platforms."""
+    feedback = set(network.feedback)
+    found: set[str] = set()
+    for name, node in network.nodes.items():
+        if type(node).__name__ in (*NEURONS, "Input", "Delay"):
+            continue
+        if all((source, name) in feedback or source in found for source in network.sources(name)):
+            found.add(name)
+    return frozenset(found)
+
+
+class _Records:
+    """Arrays [T, N, *shape] of what the caller wants kept."""
+
+    def __init__(self, network: Network, steps: int, samples: int, dtype: np.dtype[Any], record: Sequence[str]) -> None:
+        self.network, self.steps, self.samples = network, steps, samples
+        kinds = {name: type(node).__name__ for name, node in network.nodes.items()}
+        self.binary = {
+            name for name in network.outputs if all(kinds[source] in SPIKING for source in network.sources(name))
+        } & _single_source(network)
+        spiking = [name for name, kind in kinds.items() if kind in SPIKING] if "spikes" in record else []
+        self.signals: dict[str, NDArray[Any]] = {}
+        for name in [*spiking, *network.outputs]:
+            kept = np.bool_ if name not in network.outputs or name in self.binary else dtype
+            self.signals[name] = np.zeros((steps, samples, *network.shapes[name]), kept)
+        self.states: dict[str, dict[str, NDArray[Any]]] = {key: {} for key in ("u", "v") if key in record}
+        for key, arrays in self.states.items():
+            for name, kind in kinds.items():
+                if kind in NEURONS and (key == "v" or kind.startswith("Cuba")):
+                    arrays[name] = np.zeros((steps, samples, *network.shapes[name]), dtype)
+
+    def keep(self, t: int, run: _Run) -> None:
+        for name, array in self.signals.items():
+            array[t] = run.sent[name]
+        for name, array in self.states.get("v", {}).items():
+            array[t] = run.v[name]
+        for name, array in self.states.get("u", {}).items():
+            array[t] = run.u[name]
+
+    def activity(self, backend: str) -> Activity:
+        rates: dict[str, Any] = {}
+        for name, array in self.signals.items():
+            rates[name] = array.sum(axis=0, dtype=np.int32 if array.dtype == np.bool_ else array.dtype)
+        return Activity(
+            backend=backend,
+            steps=self.steps,
+            samples=self.samples,
+            spikes=self.signals,
+            rates=rates,
+            states=self.states,
+            metadata=dict(self.network.metadata),
+        )
+
+
+def _single_source(network: Network) -> set[str]:
+    return {name for name in network.outputs if len(network.sources(name)) == 1}
+
+
+def _inputs(network: Network, spikes: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    """One checked array [T, N, *shape] per input."""
+    if not isinstance(spikes, Mapping):
+        if len(network.inputs) != 1:
+            raise InputError(
+                "one array for several inputs",
+                where="spikes",
+                allowed="a dict with an array for each of " + ", ".join(network.inputs),
+            )
+        spikes = {network.inputs[0]: spikes}
+    if set(spikes) != set(network.inputs):
+        raise InputError(f"inputs {', '.join(map(str, sorted(spikes)))}", where="spikes", allowed=", ".join(network.inputs))
+    arrays = {name: np.asarray(spikes[name]) for name in network.inputs}
+    lengths = {array.shape[:2] for array in arrays.values()}
+    for name, array in arrays.items():
+        wanted = network.shapes[name]
+        if array.dtype.kind not in "biuf" or array.shape[2:] != wanted or array.ndim != len(wanted) + 2 or 0 in array.shape[:2]:
+            raise InputError(
+                f"{array.dtype} of shape {list(array.shape)}",
+                where=f"spikes of input {name!r}",
+                allowed=f"numbers [T, N, {', '.join(map(str, wanted))}], T and N at least 1",
+            )
+        if not np.isfinite(array).all():
+            raise InputError("values that are not finite", where=f"spikes of input {name!r}", allowed="finite numbers")
+    if len(lengths) != 1:
+        raise InputError(f"steps and samples {sorted(lengths)}", where="spikes", allowed="one T and N for all inputs")
+    return arrays
