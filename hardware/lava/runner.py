@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -66,7 +65,7 @@ def run_many(
     python = find_python()
     with tempfile.TemporaryDirectory(prefix="filopodia-lava-") as name:
         folder = Path(name)
-        prefix = f"filopodia-{secrets.token_hex(4)}-"
+        prefix = f"{folder.name}-"
         write(runs, folder, prefix)
         with Worker(_command(python, folder), folder, prefix, _environment()) as worker:
             follow(worker, runs, folder, deadline, time_limit_s, progress)

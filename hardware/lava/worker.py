@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -304,11 +305,12 @@ def tracebacks(actors):
 
 
 def follow_runner(prefix):
-    """Wait until the runner closes our standard input by dying; then leave nothing behind."""
+    """Wait until the runner closes our standard input by dying; then leave no process, shared memory or file behind."""
     while os.read(0, 1):  # not sys.stdin: a forked child closes that, and would wait for our lock on it without end
         pass
     for segment in Path("/dev/shm").glob(prefix + "*"):
         segment.unlink(missing_ok=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
