@@ -8,3 +8,6 @@ if __name__ == "hardware":
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load
+from filopodia.hardware.activity_file import load_activity as load_activity
+from filopodia.hardware.activity_file import save_activity as save_activity
+from filopodia.hardware.simulator.simulate import simulate as simulate
