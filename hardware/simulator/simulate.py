@@ -46,7 +46,7 @@ def simulate(
     if threads is not None and threads < 1:
         raise InputError(f"threads {threads}", where="simulate", allowed="at least 1, or None for all processors")
     if isinstance(source, Network):
-        from filopodia.hardware.network import simulate_network  # type: ignore[attr-defined]
+        from filopodia.hardware.network import simulate_network
 
         ran: Activity = simulate_network(source, spikes, record=record, threads=threads, memory=memory, progress=progress)
         return ran
