@@ -24,3 +24,7 @@ from filopodia.hardware.program_file import load_program as load_program
 from filopodia.hardware.program_file import save_program as save_program
 from filopodia.hardware.simulator.simulate import simulate as simulate
 from filopodia.hardware.verify import verify as verify
+from filopodia.hardware.network import Network as Network
+from filopodia.hardware.network import Semantics as Semantics
+from filopodia.hardware.network import load as load
+from filopodia.hardware.simulator.simulate import simulate as simulate
