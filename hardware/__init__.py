@@ -11,6 +11,7 @@ from filopodia.hardware.chip import Chip as Chip
 from filopodia.hardware.chip import chip_names as chip_names
 from filopodia.hardware.chip import load_chip as load_chip
 from filopodia.hardware.chip import load_costs as load_costs
+from filopodia.hardware.compiler.pipeline import compile as compile
 from filopodia.hardware.energy.baselines import against_baselines as against_baselines
 from filopodia.hardware.energy.baselines import ann as ann
 from filopodia.hardware.energy.estimate import Estimate as Estimate
@@ -18,4 +19,7 @@ from filopodia.hardware.energy.estimate import estimate as estimate
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load
+from filopodia.hardware.program_file import load_program as load_program
+from filopodia.hardware.program_file import save_program as save_program
 from filopodia.hardware.simulator.simulate import simulate as simulate
+from filopodia.hardware.verify import verify as verify

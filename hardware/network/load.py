@@ -1,7 +1,8 @@
-"""`load`: a NIR graph or file as a `Network`."""
+"""`load`: a NIR graph or file as a `Network`, a lava-dl file as a `Program`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from filopodia.errors import FileError, InputError
 from filopodia.hardware.network.build import NEURONS
 from filopodia.hardware.network.inline import inline
+from filopodia.hardware.network.lava_dl import is_lava_dl, read_lava_dl
 from filopodia.hardware.network.network import Comparison, Discretization, Network, Reset
 from filopodia.hardware.network.order import order_nodes
 from filopodia.hardware.network.raw import RawGraph, RawNode, raw_graph, single_node_graph
@@ -27,13 +29,13 @@ def load(
     comparison: Comparison | None = None,
     recurrent_input_at_start: bool | None = None,
     output_delay: int | None = None,
-) -> Network:
-    """Load a NIR file (HDF5) or a `nir.NIRGraph` as a `Network`.
+) -> Any:
+    """Load a NIR file (HDF5) or a `nir.NIRGraph` as a `Network`, a lava-dl network file (`.net`) as a `Program`.
 
     `dt` is the step in seconds. The five options say what NIR leaves open (see `Semantics`); what is left out comes from the
     graph's metadata, then from the defaults: Euler, reset to `v_reset`, strictly above the threshold. A file without
     metadata needs `dt` as soon as a neuron has a time constant; when there are only IF and I neurons with one `r`, dt is 1/r,
-    their input added as it is.
+    their input added as it is. A lava-dl file says all this itself and takes none of them (`read_lava_dl`).
 
     A file that was trained with `>=` and stores thresholds one float lower (metadata `trained_comparison`) is loaded as it
     was trained: its thresholds one float up, `comparison` `>=`; with `comparison=">"` they stay as stored.
@@ -41,11 +43,7 @@ def load(
     Raises `FileError` for a file that is missing, damaged or wrong (with the node's name), `UnsupportedError` for a node that
     NIR does not have or a loop without state, `InputError` for a wrong argument.
     """
-    raw = _read(path_or_graph)
-    metadata = plain(raw.metadata)
-    flat = inline(raw)
-    nodes, shapes = build_all(flat)
-    given = {
+    options = {
         "dt": dt,
         "discretization": discretization,
         "reset": reset,
@@ -53,7 +51,24 @@ def load(
         "recurrent_input_at_start": recurrent_input_at_start,
         "output_delay": output_delay,
     }
-    if trained_at_or_above(metadata, comparison):
+    if isinstance(path_or_graph, str | PathLike) and is_lava_dl(Path(path_or_graph)):
+        given = [key for key, value in options.items() if value is not None]
+        if given:
+            raise InputError(
+                f"{', '.join(given)} with a lava-dl file", where="load", allowed="the path alone", fix="leave it out"
+            )
+        return read_lava_dl(Path(path_or_graph))
+    return load_network(path_or_graph, options)
+
+
+def load_network(path_or_graph: str | PathLike[str] | Any, options: Mapping[str, Any] | None = None) -> Network:
+    """As `load`, for what is known to be NIR; `options` by name, None standing for one left out."""
+    raw = _read(path_or_graph)
+    metadata = plain(raw.metadata)
+    flat = inline(raw)
+    nodes, shapes = build_all(flat)
+    given = dict(options or {})
+    if trained_at_or_above(metadata, given.get("comparison")):
         given["comparison"] = ">="
         _raise_thresholds(nodes)
     semantics = read_semantics(metadata, given, _dt_of_nodes(nodes))
