@@ -2,9 +2,10 @@
 # requires-python = ">=3.10,<3.13"
 # dependencies = ["neurobench==2.3.0", "snntorch", "torch==2.11.0", "numpy"]
 # ///
-"""Three spiking networks under NeuroBench, in its own environment: writes weights, spikes, potentials and its metrics to a file.
+"""Three spiking networks under NeuroBench, in its own environment: writes weights, spikes, potentials and its metrics.
 
-Started by energy_neurobench.py (`uv run --script neurobench_worker.py OUT.npz`); weights are even integers, a tenth of them kept.
+Started by energy_neurobench.py (`uv run --script neurobench_worker.py OUT.npz`). Weights are even integers; each network runs
+with a tenth of them kept and with all.
 """
 
 import json
