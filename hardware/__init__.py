@@ -17,8 +17,8 @@ from filopodia.hardware.energy.compare import compare as compare
 from filopodia.hardware.energy.comparison import against_baselines as against_baselines
 from filopodia.hardware.energy.estimate import Estimate as Estimate
 from filopodia.hardware.energy.estimate import estimate as estimate
-from filopodia.hardware.lava.runner import run_lava as run_lava
 from filopodia.hardware.energy.neurobench import neurobench_metrics as neurobench_metrics
+from filopodia.hardware.lava.runner import run_lava as run_lava
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load
@@ -26,7 +26,3 @@ from filopodia.hardware.program_file import load_program as load_program
 from filopodia.hardware.program_file import save_program as save_program
 from filopodia.hardware.simulator.simulate import simulate as simulate
 from filopodia.hardware.verify import verify as verify
-from filopodia.hardware.network import Network as Network
-from filopodia.hardware.network import Semantics as Semantics
-from filopodia.hardware.network import load as load
-from filopodia.hardware.simulator.simulate import simulate as simulate
