@@ -2,10 +2,11 @@
 
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 
 from filopodia import hardware
-from filopodia.hardware.chip import load_chip
+from filopodia.hardware.chip import Limit, load_chip
 from filopodia.hardware.compiler.place import place
 from filopodia.hardware.compiler.traffic import _gains, arrange, distances, message_hops
 from filopodia.hardware.program import Connection, Conv, Dense, Input, Layer, Program
@@ -17,16 +18,17 @@ def _layer(name, shape, vth, latency):
 
 def test_messages_are_those_of_the_simulator():
     rng = np.random.default_rng(0)
-    conv = Conv((rng.integers(-9, 20, (96, 64, 3, 3)) * 2).astype(np.int16), padding=(1, 1))
-    fc = Dense((rng.integers(-9, 9, (20, 96 * 64)) * 2).astype(np.int16))
+    conv = Conv((rng.integers(-9, 20, (12, 4, 3, 3)) * 2).astype(np.int16), padding=(1, 1))
+    fc = Dense((rng.integers(-9, 9, (20, 12 * 64)) * 2).astype(np.int16))
     program = Program(
-        (Input("input", (64, 8, 8)),),
-        (_layer("a", (96, 8, 8), 900, 1), _layer("b", (20,), 100, 2)),
+        (Input("input", (4, 8, 8)),),
+        (_layer("a", (12, 8, 8), 60, 1), _layer("b", (20,), 100, 2)),
         (Connection("input", "a", conv), Connection("a", "b", fc)),
         ("b",),
     )
-    spikes = rng.random((6, 3, 64, 8, 8)) < 0.2
-    chip = load_chip("loihi1")
+    spikes = rng.random((6, 3, 4, 8, 8)) < 0.2
+    loihi1 = load_chip("loihi1")
+    chip = msgspec.structs.replace(loihi1, limits={**loihi1.limits, "neurons": Limit(100, "neurons", "this test")})
     first = hardware.simulate(program, spikes)
     rates = {name: first.spikes[name].reshape(18, -1).mean(axis=0, dtype=float) for name in ("a", "b")}
     placed = place(program, chip, "traffic", rates)
