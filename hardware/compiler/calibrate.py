@@ -100,11 +100,11 @@ def _tried(neurons: Population, lowered: Lowered, frame: Frame) -> list[Choice]:
     if frame.wide or scales.error(incoming, tried[0].scale) < 1e-12:
         return tried
     top, highest = max(choice.scale for choice in found), limit(neurons, incoming, frame)
-    threshold, extra = scales.typical_threshold(neurons), 0.5 if neurons.leaks else 0.0
+    threshold = scales.typical_threshold(neurons)
     for reach in REACHES:
         scale = top / reach
         if threshold > 0 and scale * threshold > 3:
-            scale = ((int(scale * threshold) - 1 | 1) + extra) / threshold
+            scale = (int(scale * threshold) - 1 | 1) / threshold
         if scale <= highest:
             tried.append(Choice(scale, reach))
     return tried

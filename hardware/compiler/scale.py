@@ -23,8 +23,8 @@ SUM_LIMIT = 2**15 - 1
 VTH_LIMIT = 2**17 - 1
 BIAS_LIMIT = 2**12 - 1
 BIAS_EXP_LIMIT = 7
-FINE_THRESHOLD = 512
-"""Units that a threshold should have at least where v leaves the grid of the weights: rounding then stays below 0.1 %."""
+FINE_THRESHOLD = 4096
+"""Units that a threshold should have where v leaves the grid of the weights: a tie, or a bias rounded off, then decides little."""
 
 CANDIDATES = 96
 
@@ -92,8 +92,7 @@ def typical_threshold(neurons: Population) -> float:
 def candidates(neurons: Population, incoming: Sequence[Projection], top: float) -> list[float]:
     """Scales to choose from, the largest first; all use at least half of the range up to `top`.
 
-    Thresholds fall between two sums: weights are even, so v moves on even numbers and an odd threshold is never met exactly.
-    A leak takes v off that grid; half a unit above the odd number is then as good for > as for >=.
+    Thresholds are whole and odd: weights are even, so that a sum never meets them exactly, and > is as good as >=.
     """
     threshold = typical_threshold(neurons)
     found = set(_lattices(incoming, top))
@@ -101,8 +100,7 @@ def candidates(neurons: Population, incoming: Sequence[Projection], top: float) 
         return sorted({top} | found, reverse=True)
     last = math.floor(top * threshold)
     steps = np.unique(np.geomspace(max(1, last // 2), last, CANDIDATES).astype(int) | 1)
-    extra = 0.5 if neurons.leaks else 0.0
-    found |= {(int(m) + extra) / threshold for m in steps if (m + extra) / threshold <= top * (1 + 1e-9)}
+    found |= {int(m) / threshold for m in steps if m / threshold <= top * (1 + 1e-9)}
     return sorted(found, reverse=True) or [top]
 
 
