@@ -1,7 +1,7 @@
 """Between a user's arrays, kernel G's bits and kernel S's vectors.
 
 Bits: per (sample, step) a node's places in turn, channels last, padded to 64-bit words (gather.py).
-Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of a chunk of eight, each followed by its inverse (lanes.py).
+Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight, each followed by its inverse (lanes.py).
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def _add_rates(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channe
                         rates[samples[0] + n, c * places + place] += (word >> uint64(c - 64 * k)) & uint64(1)
 
 
-def _weigh(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, weight: Any, sums: Any) -> None:
+def _weigh(
+    bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, weight: Any, sums: Any
+) -> None:
     """For each step and sample the sum of `weight` [size, place after place] over the spikes, into sums [T, N]."""
     for n in range(samples[1] - samples[0]):
         for t in range(steps):
@@ -121,7 +123,17 @@ turn_bytes = inlined(_turn_bytes)
 
 
 def _to_lanes(
-    bits: Any, at: Any, count: Any, steps: Any, channels: Any, words: Any, vectors: Any, homes: Any, stride: Any, width: Any, square: Any
+    bits: Any,
+    at: Any,
+    count: Any,
+    steps: Any,
+    channels: Any,
+    words: Any,
+    vectors: Any,
+    homes: Any,
+    stride: Any,
+    width: Any,
+    square: Any,
 ) -> None:
     """Bits of `count` samples to vectors; `homes[place]` is the vector of a place's first channel; `square` is 64 words."""
     places = homes.shape[0]
@@ -142,8 +154,8 @@ def _to_lanes(
                         turn_bits(square, uint64(8 * i))
                     for i in range(8):
                         for j in range(i):
-                            a, b = uint64(8 * i + j), uint64(8 * j + i)
-                            square[a], square[b] = square[b], square[a]
+                            here, there = uint64(8 * i + j), uint64(8 * j + i)
+                            square[here], square[there] = square[there], square[here]
                     for j in range(8):
                         turn_bytes(square, uint64(8 * j))
                         for b in range(8):
@@ -156,7 +168,17 @@ def _to_lanes(
 
 
 def _from_lanes(
-    vectors: Any, homes: Any, stride: Any, width: Any, bits: Any, at: Any, count: Any, steps: Any, channels: Any, words: Any, square: Any
+    vectors: Any,
+    homes: Any,
+    stride: Any,
+    width: Any,
+    bits: Any,
+    at: Any,
+    count: Any,
+    steps: Any,
+    channels: Any,
+    words: Any,
+    square: Any,
 ) -> None:
     """Vectors to bits of `count` samples."""
     places = homes.shape[0]
@@ -173,8 +195,8 @@ def _from_lanes(
                         turn_bytes(square, uint64(8 * j))
                     for i in range(8):
                         for j in range(i):
-                            a, b = uint64(8 * i + j), uint64(8 * j + i)
-                            square[a], square[b] = square[b], square[a]
+                            here, there = uint64(8 * i + j), uint64(8 * j + i)
+                            square[here], square[there] = square[there], square[here]
                     for i in range(8):
                         n = 8 * group + i
                         if n < count:

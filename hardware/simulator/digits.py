@@ -171,7 +171,7 @@ def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer) -> LanePl
 def plan_count(weights: NDArray[np.int64], node: Node) -> Digits:
     """Rows that add up `weights` [size] (the user's order) over a node's spikes."""
     chosen = np.flatnonzero(weights)
-    per_row = max(1, min(COUNTED, (2**24 - 1) // max(int(weights.max(initial=0)), 1)))
+    per_row = max(1, min(COUNTED, 2**23 // max(int(weights.max(initial=0)), 1)))
     starts = np.append(np.arange(0, len(chosen), per_row), len(chosen)).astype(np.int64)
     if len(starts) == 1:
         starts = np.zeros(2, np.int64)

@@ -3,9 +3,9 @@
 A layer's spikes of one step are bits, place after place, channels last, each place padded to whole 64-bit words. For
 each block of target channels the dense weight rows of the arriving spikes are added up in registers.
 
-Rows hold one byte per weight, two to a 16-bit lane: the upper byte h signed, the lower byte l raised by 128. Adding the lanes gives
-A = sum(l) + 256 * sum(h), adding the lanes shifted right by 8 gives B = sum(h); so sum(h) = B and sum(l) = A - 256 * B, exact
-modulo 2^16: three operations for 64 weights. Layers with sums past 16 bits, weights past 8 bits, graded messages or grouped
+Rows hold one byte per weight, two to a 16-bit lane: the upper byte h signed, the lower byte l raised by 128. Adding the lanes
+gives A = sum(l) + 256 * sum(h), adding the lanes shifted right by 8 gives B = sum(h); so sum(h) = B and
+sum(l) = A - 256 * B, exact modulo 2^16: three operations for 64 weights. Layers with sums past 16 bits, weights past 8 bits, graded messages or grouped
 convolutions take the wide way: int16 weights times messages added in int32.
 """
 
@@ -80,9 +80,7 @@ load_part = loader(32, 16)
 widen = caster("sext", 32)
 
 
-def _add_rows(
-    weights: Any, base: Any, active: Any, segments: Any, count: Any, shift: Any, sums: Any, width: Any
-) -> None:
+def _add_rows(weights: Any, base: Any, active: Any, segments: Any, count: Any, shift: Any, sums: Any, width: Any) -> None:
     """Add the rows of the spikes listed in `segments` [count, (start, end, base)], shifted, to `sums` int32."""
     block = uint64(64 * len(width))
     first = load_pairs(weights, base, width)
@@ -194,10 +192,7 @@ def _add_wide(
                 part[first + uint64(k)] += message * int32(weights[where + uint64(k)])
     for k in range(channels):
         total = part[uint64(k)]
-        if connection.shift >= 0:
-            total = int32(int64(total) << connection.shift)
-        else:
-            total = int32(total >> int32(-connection.shift))
+        total = int32(int64(total) << connection.shift) if connection.shift >= 0 else int32(total >> int32(-connection.shift))
         if connection.clamp != 0:
             total = int32((int64(total) + 2**23) % 2**24 - 2**23)
         sums[uint64(k)] += total
@@ -295,18 +290,19 @@ def _gather(
 ) -> None:
     """Run `stages` [s, (first layer, last layer)] for samples `samples[0]..samples[1]` of a tile of `tile` samples.
 
-    The layers of a stage go step by step together (there is a loop among them); a stage of one layer runs all its steps in a row.
+    The layers of a stage go step by step together (there is a loop among them); a stage of one layer runs all its steps
+    in a row.
     """
     for n in range(samples[0], samples[1]):
         for stage in range(stages.shape[0]):
-            for l in range(stages[stage, 0], stages[stage, 1]):
-                layer = layers[l]
+            for number in range(stages[stage, 0], stages[stage, 1]):
+                layer = layers[number]
                 for i in range(layer.state, layer.state + layer.places * layer.words * 64):
                     u_state[uint64(i)] = int32(0)
                     v_state[uint64(i)] = int32(0)
             for t in range(steps):
-                for l in range(stages[stage, 0], stages[stage, 1]):
-                    layer = layers[l]
+                for number in range(stages[stage, 0], stages[stage, 1]):
+                    layer = layers[number]
                     reached = int64(0)
                     for c in range(layer.first, layer.last):
                         connection = connections[c]
@@ -346,8 +342,8 @@ def _gather(
                             fired += update(
                                 layer, params, u_state, v_state, sums, place, first, channels, bits, out, rec_u, rec_v, rec
                             )
-                    spikes[l, t, n] = fired
-                    synops[l, t, n] = reached
+                    spikes[number, t, n] = fired
+                    synops[number, t, n] = reached
 
 
 gather = kernel(_gather)

@@ -146,7 +146,7 @@ def _lanes_layer(
 ) -> None:
     """Rows `rows[0]..rows[1]` at places `places[0]..places[1]` of a layer: count, update, write spikes.
 
-    `words` holds the vectors of the tile: vector 0 is zero, scratch starts at vector `scratch`, and digit d of a source is vector
+    `words` holds the vectors of the tile: vector 0 is zero, scratch starts at vector `scratch`, digit d of a source is vector
     `bases[source, place] + ops[d]`. `setting` is steps, stride from one chunk of 8 steps to the next, planes, places in all,
     places per block, room for carries, memoryless, leaks, subtract, shift up, shift down.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,10 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Node:
-    """Where an input's or a layer's spikes live. A node that no convolution touches is one place with all its neurons as channels.
+    """Where an input's or a layer's spikes live. A node that no convolution touches is one place with all neurons as channels.
 
-    `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo and inverses included); `grid` is
-    the padded height and width around its places, `corner` the first place inside.
+    `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo and inverses included);
+    `grid` is the padded height and width around its places, `corner` the first place inside.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Node:
         """The vector of each neuron, in the user's order (channels first)."""
         return (self.homes[None, :] + 2 * np.arange(self.channels)[:, None]).reshape(-1)
 
-    def by_place(self, x: NDArray[np.generic]) -> NDArray[np.generic]:
+    def by_place(self, x: NDArray[Any]) -> NDArray[Any]:
         """The last axis from the user's order (channels first) to place after place, channels last."""
         turned = x.reshape(*x.shape[:-1], self.channels, self.places).swapaxes(-1, -2)
         return np.ascontiguousarray(turned).reshape(x.shape)

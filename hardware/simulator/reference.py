@@ -107,7 +107,9 @@ def effective(connection: Connection) -> NDArray[np.int16]:
     grid_bits = 8 - connection.weight_bits + (mode == "mixed")
     low, high = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}[mode]
     clipped = np.clip(weight, low, high)
-    kept: NDArray[np.int16] = -((-clipped) >> grid_bits << grid_bits) if mode == "inhibitory" else clipped >> grid_bits << grid_bits
+    kept: NDArray[np.int16] = (
+        -((-clipped) >> grid_bits << grid_bits) if mode == "inhibitory" else clipped >> grid_bits << grid_bits
+    )
     return kept
 
 

@@ -61,7 +61,6 @@ def run(
         _Tile(prepared, given, result, layout, start, min(start + layout.samples, samples), record, counts).run()
         return start
 
-    done: Iterable[int]
     if layout.tiles > 1:
         with ThreadPoolExecutor(layout.tiles) as pool:
             _report(pool.map(one, starts), layout, samples, progress)
@@ -244,7 +243,8 @@ class _Tile:
             return Choice.GATHER
         layer = prepared.program.layers[index]
         spikes = {
-            c.source: float(self.result.sent[c.source][:, self.start : self.end].sum()) for c in prepared.program.into(layer.name)
+            c.source: float(self.result.sent[c.source][:, self.start : self.end].sum())
+            for c in prepared.program.into(layer.name)
         }
         return choose(prepared, index, plan, spikes, self.count, self.steps, self.layout.width, self.as_bits, self.as_vectors)
 
@@ -255,7 +255,7 @@ class _Tile:
         values = self._values()
         sent = np.zeros((last - first, self.steps, self.count), np.int64)
         synops = np.zeros((last - first, self.steps, self.count), np.int64)
-        kept = [np.empty(t.recorded * self.count * self.steps * (s in self.record) , np.int32) for s in ("u", "v")]
+        kept = [np.empty(t.recorded * self.count * self.steps * (s in self.record), np.int32) for s in ("u", "v")]
 
         def part(_thread: int, samples: tuple[int, int]) -> None:
             gather.gather(
@@ -303,7 +303,7 @@ class _Tile:
     def _values(self) -> NDArray[np.int32]:
         """Graded messages [input][sample][step][neuron place after place]."""
         parts = []
-        for name, at in self.prepared.values.items():
+        for name in self.prepared.values:
             node = self.prepared.nodes[name]
             messages = self.given[name].reshape(self.steps, -1, node.size)[:, self.start : self.end]
             parts.append(node.by_place(messages.swapaxes(0, 1)).reshape(-1))
@@ -312,8 +312,7 @@ class _Tile:
     def _share(self, work: Callable[[int, tuple[int, int]], None], size: int) -> None:
         """Call `work` with its number on parts of range(size), on the threads within a tile."""
         parts = min(self.layout.inner, size)
-        edges = [size * i // parts for i in range(parts + 1)]
-        ranges = list(zip(edges[:-1], edges[1:], strict=True))
+        ranges = [(size * i // parts, size * (i + 1) // parts) for i in range(parts)]
         if parts == 1:
             work(0, ranges[0])
             return
@@ -339,7 +338,7 @@ class _Tile:
         if name not in self.as_vectors:
             vectors = self._room()
             node = self.prepared.nodes[name]
-            _, _, channels, words, at = self._place(name)
+            *_, channels, words, at = self._place(name)
             convert.to_lanes(
                 self.bits,
                 at,
@@ -359,7 +358,7 @@ class _Tile:
         if name not in self.as_bits:
             assert self.vectors is not None
             node = self.prepared.nodes[name]
-            _, _, channels, words, at = self._place(name)
+            *_, channels, words, at = self._place(name)
             convert.from_lanes(
                 self.vectors,
                 node.homes + (self.first + node.vectors),
@@ -451,7 +450,7 @@ class _Tile:
             sums,
             self.width,
         )
-        return sums[: self.steps, : self.count].astype(np.int64)
+        return sums[: self.steps, : self.count].astype(np.int64) - int(rows.constants.sum())
 
     def _keep(self) -> None:
         here = (self.start, self.end)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
 
-class Vec(types.Type):  # type: ignore[misc]  # numba comes without types
+class Vec(types.Type):
     """A vector of `count` integers of `bits` bits (1 bit: the outcome of a comparison)."""
 
     def __init__(self, bits: int, count: int) -> None:
@@ -24,7 +24,9 @@ class Vec(types.Type):  # type: ignore[misc]  # numba comes without types
 
 
 def _model(manager: Any, vec: Vec) -> Any:
-    return models.PrimitiveModel(manager, vec, ir.VectorType(ir.IntType(vec.bits), vec.count))
+    return models.PrimitiveModel(  # type: ignore[no-untyped-call]
+        manager, vec, ir.VectorType(ir.IntType(vec.bits), vec.count)
+    )
 
 
 register_model(Vec)(_model)
@@ -131,14 +133,14 @@ def _ones(_typing: Any, _word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-store = intrinsic(_store)  # store(array, offset, vector)
-splat = intrinsic(_splat)  # splat(x, vector): a vector like the other one of which every element is x
-greater = intrinsic(_compare)  # greater(a, b): where a > b, signed
-select = intrinsic(_select)  # select(mask, a, b): a where the mask holds, b elsewhere
-mask_bits = intrinsic(_mask_bits)  # mask_bits(mask): bit i is element i of a mask of up to 64, uint64
-trailing_zeros = intrinsic(_trailing_zeros)  # trailing_zeros(word): position of the lowest set bit; word must not be 0
-ones = intrinsic(_ones)  # ones(word): how many bits are set
-shift_right_logical = _binary("lshr")
+store: Any = intrinsic(_store)  # store(array, offset, vector)
+splat: Any = intrinsic(_splat)  # splat(x, vector): a vector like the other one of which every element is x
+greater: Any = intrinsic(_compare)  # greater(a, b): where a > b, signed
+select: Any = intrinsic(_select)  # select(mask, a, b): a where the mask holds, b elsewhere
+mask_bits: Any = intrinsic(_mask_bits)  # mask_bits(mask): bit i is element i of a mask of up to 64, uint64
+trailing_zeros: Any = intrinsic(_trailing_zeros)  # trailing_zeros(word): position of the lowest set bit; word must not be 0
+ones: Any = intrinsic(_ones)  # ones(word): how many bits are set
+shift_right_logical: Any = _binary("lshr")
 
 for _operator, _name in (
     (operator.and_, "and_"),

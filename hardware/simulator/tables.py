@@ -118,7 +118,7 @@ def build(program: Program, nodes: dict[str, Node], first: int, last: int, value
         connections,
         narrow.joined(),
         wide.joined(),
-        np.array(tap_starts + [0], np.int64),
+        np.array([*tap_starts, 0], np.int64),
         np.array(taps, np.int64).reshape(-1, 2),
         params.joined(),
         fan.joined(),
@@ -139,7 +139,7 @@ def _is_narrow(program: Program, connection: Connection) -> bool:
     zeros = trailing_zeros(weight)
     low, high = int(weight.min(initial=0)) >> zeros, int(weight.max(initial=0)) >> zeros
     total = largest_sum(connection)
-    fits = -128 <= low and high <= 127 and (total >> zeros) < 2**15
+    fits = low >= -128 and high <= 127 and (total >> zeros) < 2**15
     small = total * 2.0 ** max(connection.weight_exp, 0) < 2**23  # neither int32 nor 24 bits can overflow
     return binary(program, connection) and fits and small and zeros + connection.weight_exp < 24
 
@@ -153,7 +153,9 @@ def _parameters(layer: Layer, node: Node, row: Any, params: _Heap) -> None:
     values = {
         "keep_u": 4095 - layer.du.astype(np.int32),
         "keep_v": 4096 - layer.dv.astype(np.int32),
-        "bias": np.left_shift(layer.bias, layer.bias_exp) if layer.bias_exp >= 0 else np.right_shift(layer.bias, -layer.bias_exp),
+        "bias": np.left_shift(layer.bias, layer.bias_exp)
+        if layer.bias_exp >= 0
+        else np.right_shift(layer.bias, -layer.bias_exp),
         "threshold": np.left_shift(layer.vth, 6),
     }
     for name, value in values.items():
@@ -208,7 +210,9 @@ def _kernel(connection: Connection) -> NDArray[np.int16]:
 def _narrow_weights(
     program: Program, connection: Connection, source: Node, target: Node, block: int, entry: Any, heap: _Heap
 ) -> None:
-    weight = _kernel(connection) if isinstance(connection.synapses, Conv) else _matrix(connection, source, target).swapaxes(1, 2)
+    weight = (
+        _kernel(connection) if isinstance(connection.synapses, Conv) else _matrix(connection, source, target).swapaxes(1, 2)
+    )
     zeros = trailing_zeros(weight)
     outer, inner, channels = weight.shape  # taps or target places, source channels or neurons, target channels
     blocks = -(-channels // block)

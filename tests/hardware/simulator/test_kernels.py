@@ -200,7 +200,9 @@ def _as_matrix(program: Program, connection: Connection) -> np.ndarray:
 
 @pytest.mark.parametrize("kernel", ["G", "S", "chosen"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(drawn=programs(), steps=st.sampled_from([1, 5, 8, 19]), samples=st.sampled_from([1, 3, 37, 70]), threads=st.integers(1, 3))
+@given(
+    drawn=programs(), steps=st.sampled_from([1, 5, 8, 19]), samples=st.sampled_from([1, 3, 37, 70]), threads=st.integers(1, 3)
+)
 def test_every_kernel_is_the_reference(kernel: str, drawn: tuple[Program, int], steps: int, samples: int, threads: int) -> None:
     program, seed = drawn
     with only(kernel):
@@ -210,10 +212,12 @@ def test_every_kernel_is_the_reference(kernel: str, drawn: tuple[Program, int], 
 def test_a_small_memory_only_makes_tiles_smaller() -> None:
     rng = np.random.default_rng(5)
     layer = Layer("y", (300,), *(np.asarray(x, np.int32) for x in (4095, 200, 90, 0)))
-    program = Program((Input("x", (200,)),), (layer,), (Connection("x", "y", Dense(weights(rng, (300, 200), 60, 0.2))),), ("y",))
+    program = Program(
+        (Input("x", (200,)),), (layer,), (Connection("x", "y", Dense(weights(rng, (300, 200), 60, 0.2))),), ("y",)
+    )
     given = spikes(program, 1, 12, 90)
     expected = simulate(program, given, record=())
-    kept = 12 * 90 * 300
+    kept = run._result_bytes(Prepared(program), given, frozenset({"spikes"}), 12, 90)
     for memory in (2**30, kept + 500_000, kept + 60_000):
         layout = run._cut(Prepared(program), given, frozenset({"spikes"}), 12, 90, 2, memory)
         activity = simulate(program, given, memory=memory)
