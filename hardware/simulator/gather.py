@@ -5,8 +5,8 @@ each block of target channels the dense weight rows of the arriving spikes are a
 
 Rows hold one byte per weight, two to a 16-bit lane: the upper byte h signed, the lower byte l raised by 128. Adding the lanes
 gives A = sum(l) + 256 * sum(h), adding the lanes shifted right by 8 gives B = sum(h); so sum(h) = B and
-sum(l) = A - 256 * B, exact modulo 2^16: three operations for 64 weights. Layers with sums past 16 bits, weights past 8 bits, graded messages or grouped
-convolutions take the wide way: int16 weights times messages added in int32.
+sum(l) = A - 256 * B, exact modulo 2^16: three operations for 64 weights. Layers with sums past 16 bits, weights past 8 bits,
+graded messages or grouped convolutions take the wide way: int16 weights times messages added in int32.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def test_a_small_memory_only_makes_tiles_smaller() -> None:
     given = spikes(program, 1, 12, 90)
     expected = simulate(program, given, record=())
     kept = run._result_bytes(Prepared(program), given, frozenset({"spikes"}), 12, 90)
-    for memory in (2**30, kept + 500_000, kept + 60_000):
+    for memory in (2**30, kept + 500_000, kept + 110_000):
         layout = run._cut(Prepared(program), given, frozenset({"spikes"}), 12, 90, 2, memory)
         activity = simulate(program, given, memory=memory)
         np.testing.assert_array_equal(activity.rates["y"], expected.rates["y"])
