@@ -16,7 +16,9 @@ def test_help_answers_within_half_a_second() -> None:
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "filopodia", "--help"], capture_output=True, text=True, check=True, cwd="/")
+        done = subprocess.run(
+            [sys.executable, "-m", "filopodia", "--help"], capture_output=True, text=True, check=True, cwd="/"
+        )
         times.append(time.perf_counter() - began)
     assert min(times) < 0.5
     for verb in VERBS:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from filopodia.config import Config
 from filopodia.errors import FileError
 from filopodia.golden import Golden, load_golden
@@ -14,6 +12,7 @@ from filopodia.provenance import load_provenance, now
 from filopodia.report import anatomy, contest
 from filopodia.report.data import Accuracy, Epoch, Limit, Report, StageTime
 from filopodia.run import RunFolder
+from filopodia.stage import plain
 from filopodia.stages.answers import correct
 from filopodia.stages.verify import load_proofs
 
@@ -70,7 +69,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
         rasters=anatomy.rasters(program, activity, sample),
         raster_sample=described_sample(program, activity, golden, sample),
         notes=notes(folder),
-        settings=msgspec.to_builtins(config),
+        settings=plain(config),
         stages=stage_times(folder),
         versions=provenance.versions,
         machine=provenance.machine,
