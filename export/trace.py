@@ -240,7 +240,7 @@ def _check_inputs(inputs: Mapping[str, Tensor], many: bool) -> None:
 
 
 def input_names(model: nn.Module, sample: Sample) -> dict[str, Tensor]:
-    """Input tensors by the names of forward's parameters."""
+    """Input tensors by the names of forward's parameters; whole numbers and booleans as float32."""
     if isinstance(sample, Mapping):
         inputs = dict(sample)
     else:
@@ -252,6 +252,8 @@ def input_names(model: nn.Module, sample: Sample) -> dict[str, Tensor]:
         numbered = [str(index) for index in range(len(tensors))]
         named = parameters[: len(tensors)] if len(parameters) >= len(tensors) else numbered
         inputs = dict(zip(named, tensors, strict=True))
+    spikes = (torch.uint8, torch.int8, torch.int32, torch.int64, torch.bool)
+    inputs = {name: x.float() if isinstance(x, Tensor) and x.dtype in spikes else x for name, x in inputs.items()}
     if not inputs:
         raise InputError("no input tensor", where="sample", fix="pass at least one tensor")
     return inputs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -66,7 +65,7 @@ def run_many(
     python = find_python()
     with tempfile.TemporaryDirectory(prefix="filopodia-lava-") as name:
         folder = Path(name)
-        prefix = f"filopodia-{secrets.token_hex(4)}-"
+        prefix = f"{folder.name}-"
         write(runs, folder, prefix)
         with Worker(_command(python, folder), folder, prefix, _environment()) as worker:
             follow(worker, runs, folder, deadline, time_limit_s, progress)
@@ -81,7 +80,6 @@ def _command(python: LavaPython | None, folder: Path) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without what would lead another Python astray; Lava's many processes get one thread each."""
-    astray = {"PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "VIRTUAL_ENV", "UV_PYTHON", "UV_PROJECT_ENVIRONMENT"}
-    kept = {name: value for name, value in os.environ.items() if name not in astray}
+    """Ours without what would lead another Python astray or slow it down; Lava's many processes get one thread each."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"}
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}

@@ -21,6 +21,7 @@ import json
 import logging
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
@@ -52,12 +53,14 @@ from lava.magma.core.resources import CPU  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol  # noqa: E402
+from lava.proc.conv.models import PyConvModelFixed  # noqa: E402
 from lava.proc.conv.process import Conv  # noqa: E402
+from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc  # noqa: E402
 from lava.proc.dense.process import DelayDense, Dense  # noqa: E402
 from lava.proc.io.source import RingBuffer  # noqa: E402
 from lava.proc.lif.models import PyLifResetModelBitAcc  # noqa: E402
 from lava.proc.lif.process import LIFReset  # noqa: E402
-from lava.proc.sparse.models import PyDelaySparseModelBitAcc  # noqa: E402
+from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc  # noqa: E402
 from lava.proc.sparse.process import DelaySparse, Sparse  # noqa: E402
 from lava.utils.weightutils import SignMode  # noqa: E402
 from scipy.sparse import csr_matrix  # noqa: E402
@@ -147,7 +150,15 @@ class RememberingDelaySparse(PyDelaySparseModelBitAcc):
         return self.delayed
 
 
-MODELS = {RingBuffer: FeedFromFile, LIFReset: RecordedLIFReset, DelaySparse: RememberingDelaySparse}
+MODELS = {
+    RingBuffer: FeedFromFile,
+    LIFReset: RecordedLIFReset,
+    Dense: PyDenseModelBitAcc,
+    DelayDense: PyDelayDenseModelBitAcc,
+    Sparse: PySparseModelBitAcc,
+    DelaySparse: RememberingDelaySparse,
+    Conv: PyConvModelFixed,
+}
 
 
 def build_layer(job, layer, arrays, folder, log):
@@ -220,9 +231,9 @@ def connect(connection, process, source, target):
 
 
 def build(job, arrays, folder):
-    """The processes of a job by node name."""
+    """The first layer's process and all processes of a job."""
     log = LogConfig(level=logging.WARNING, level_console=logging.WARNING, logs_to_file=False)
-    nodes = {}
+    nodes, joints = {}, []
     for feed in job["inputs"]:
         source = RingBuffer(data=np.zeros((feed["size"], 1), np.int32))
         rows = (job["samples"] * job["steps"], feed["size"])
@@ -233,7 +244,8 @@ def build(job, arrays, folder):
     for connection in job["connections"]:
         process = build_connection(connection, arrays, log)
         connect(connection, process, nodes[connection["source"]], nodes[connection["target"]])
-    return nodes
+        joints.append(process)
+    return nodes[job["start"]], [*nodes.values(), *joints]
 
 
 class Watch(threading.Thread):
@@ -293,19 +305,21 @@ def tracebacks(actors):
 
 
 def follow_runner(prefix):
-    """Wait until the runner closes our standard input by dying; then leave nothing behind."""
+    """Wait until the runner closes our standard input by dying; then leave no process, shared memory or file behind."""
     while os.read(0, 1):  # not sys.stdin: a forked child closes that, and would wait for our lock on it without end
         pass
     for segment in Path("/dev/shm").glob(prefix + "*"):
         segment.unlink(missing_ok=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def run(index, job, arrays, folder, watch):
     """Build one job's processes, stream all samples through them, stop them."""
-    nodes = build(job, arrays, folder)
-    first = nodes[job["start"]]
-    config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=MODELS)
+    first, processes = build(job, arrays, folder)
+    # Named models spare Lava's search for them, which runs every file of a folder for every process.
+    models = {process: MODELS[type(process)] for process in processes}
+    config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
     period = job["steps"] + job["gap"]
     late = max(layer["latency"] for layer in job["layers"])
     total = job["samples"] * period + late
