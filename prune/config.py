@@ -95,5 +95,5 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """`auto` takes a GPU if there is one."""
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of the initial weights, the order and the augmentation. The same seed gives the same run on a CPU."""
-    threads: Annotated[int, msgspec.Meta(ge=0)] = 2
-    """CPU threads; 0 leaves torch's own choice. The sums, and so the run, depend on it."""
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 1
+    """CPU threads; 0 leaves torch's own choice. The sums, and so the run, depend on it. The digits gain nothing from a second."""
