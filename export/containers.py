@@ -16,17 +16,15 @@ from torch import Tensor, nn
 from filopodia.errors import UnsupportedError
 
 from .ops import Neuron, Op, Previous
-from .trace import Lead, Mark, Tracer, kept_states
+from .trace import Lead, Mark, Tracer, kept_states, on_sequences
 
 OneStep = Callable[[Any, Tensor, Callable[[tuple[int, ...]], Tensor]], Tensor]
 
 
 def trace_one_step(tracer: Tracer, module: nn.Module, mark: Mark, source: object, result: object, one_step: OneStep) -> None:
     """Write down what a container does in a step, and mark its output."""
-    if mark.lead not in (Lead.STEPS_SAMPLES, Lead.SAMPLES) or (mark.lead is Lead.STEPS_SAMPLES) != (module.step_mode == "m"):
-        raise UnsupportedError(
-            f"step_mode {module.step_mode!r} on {mark.lead.name}", where=tracer.here, fix="set step_mode 'm'"
-        )
+    if mark.lead not in (Lead.STEPS_SAMPLES, Lead.SAMPLES) or (mark.lead is Lead.STEPS_SAMPLES) != on_sequences(module):
+        raise UnsupportedError("the container's step_mode is not that of its input", where=tracer.here, fix="set step_mode 'm'")
     assert isinstance(source, Tensor)
     assert isinstance(result, Tensor)
     first = source[0] if mark.lead is Lead.STEPS_SAMPLES else source

@@ -60,10 +60,12 @@ def _summed(
     """One layer per part and the additions between them; the last addition is called `number`."""
     ops: dict[int, Op] = {}
     total: int | None = None
+    fed_back = [isinstance(graph.ops[part].what, Previous) for part in parts].count(False) == 1
     for k, (part, layer) in enumerate(zip(parts, layers, strict=True)):
         back = isinstance(graph.ops[part].what, Previous)
         one = next(fresh)
-        ops[one] = Op(f"{op.name}.recurrent" if back else f"{op.name}.{k}", layer, (part,), op.shape)
+        name = f"{op.name}.recurrent" if back else op.name if fed_back else f"{op.name}.{k}"
+        ops[one] = Op(name, layer, (part,), op.shape)
         if total is None:
             total = one
             continue
