@@ -20,8 +20,9 @@ from torch import Tensor, nn
 import filopodia
 from filopodia.errors import InputError, UnsupportedError
 
+from .kernels import checkable
 from .lower import lower
-from .ops import Add, Conv, Dense, Flat, Gain, Graph, Neuron, Op, Pool, Shape, Source, Step
+from .ops import Add, Conv, Dense, Flat, Gain, Graph, Neuron, Op, Pool, Previous, Shape, Source, Step
 from .seconds import time_constant
 from .trace import Sample, trace
 
@@ -50,24 +51,32 @@ def graph_to_nir(graph: Graph, *, dt: float, readout: Mapping[str, int] | None =
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
     for op in graph.ops.values():
-        if not isinstance(op.what, Add):
+        if not isinstance(op.what, Add | Previous):
             source = graph.ops[op.inputs[0]].shape if op.inputs else op.shape
             nodes[op.name] = NODES[type(op.what)](op, source, dt)
             _connect(nodes, edges, _sources(graph, op), op.name)
     for name, number in graph.outputs.items():
         op = graph.ops[number]
         nodes[name] = nir.Output(output_type={"output": np.array(op.shape, dtype=np.int64)})
-        end = _sources(graph, op) if isinstance(op.what, Add) else [op.name]
+        end = _sources(graph, op) if isinstance(op.what, Add | Previous) else [op.name]
         _connect(nodes, edges, end, name)
-    return nir.NIRGraph(nodes, edges, metadata=metadata(graph, nodes, dt, readout))
+    uneven = [
+        name for name, node in nodes.items() if isinstance(node, nir.Conv2d) and node.weight.shape[2] != node.weight.shape[3]
+    ]
+    if uneven:
+        warnings.warn(f"nir {nir.version} misreads the kernel of {uneven[0]}: nir.read needs type_check=False", stacklevel=3)
+    return nir.NIRGraph(nodes, edges, metadata=metadata(graph, dt, readout), type_check=not uneven)
 
 
 def _sources(graph: Graph, op: Op) -> list[str]:
-    """Nodes whose outputs sum to the input of `op`: additions are seen through, in the order they were written."""
+    """Nodes whose outputs sum to the input of `op`: additions are seen through, in the order they were written.
+
+    So is the step that `Previous` stands for: in NIR, an edge from a neuron that closes a loop is late by itself.
+    """
     names = []
     for number in op.inputs:
         source = graph.ops[number]
-        names += _sources(graph, source) if isinstance(source.what, Add) else [source.name]
+        names += _sources(graph, source) if isinstance(source.what, Add | Previous) else [source.name]
     return names
 
 
@@ -83,7 +92,7 @@ def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[
         edges += [(source, double), (double, target)]
 
 
-def metadata(graph: Graph, nodes: Mapping[str, Any], dt: float, readout: Mapping[str, int] | None) -> dict[str, Any]:
+def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict[str, Any]:
     """What NIR has no word for, as plain values: see docs/nir-metadata."""
     neurons = [(op.name, op.what) for op in graph.ops.values() if isinstance(op.what, Neuron) and op.what.fires]
     soft = [name for name, neuron in neurons if neuron.reset is None]
@@ -114,7 +123,7 @@ def metadata(graph: Graph, nodes: Mapping[str, Any], dt: float, readout: Mapping
         "trained_comparison": ">" if rules == {False} else ">=",
         "recurrent_input_at_start": True,
         "output_delay": 0,
-        "density": {name: _density(node.weight) for name, node in nodes.items() if hasattr(node, "weight")},
+        "density": {op.name: _density(array(op.what.weight)) for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
         "created_by": f"filopodia {filopodia.__version__}",
     }
     if graph.over_time:
@@ -153,9 +162,11 @@ def _conv(op: Op, source: Shape, dt: float) -> Any:
     layer: Conv = op.what  # type: ignore[assignment]
     weight = array(layer.weight)
     bias = np.zeros(len(weight), dtype=np.float32) if layer.bias is None else array(layer.bias)
+    wide, padding, said = checkable(weight, layer.padding, layer.dilation, layer.groups)
+    facts = {"metadata": said} if said else {}
     if weight.ndim == 3:
-        return nir.Conv1d(source[1], weight, layer.stride[0], layer.padding[0], layer.dilation[0], layer.groups, bias)
-    return nir.Conv2d(source[1:], weight, layer.stride, layer.padding, layer.dilation, layer.groups, bias)
+        return nir.Conv1d(source[1], wide, layer.stride[0], padding[0], layer.dilation[0], 1, bias, **facts)
+    return nir.Conv2d(source[1:], wide, layer.stride, padding, layer.dilation, 1, bias, **facts)
 
 
 def _pool(op: Op, source: Shape, dt: float) -> Any:
