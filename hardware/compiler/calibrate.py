@@ -46,6 +46,15 @@ class Golden:
     sent: Mapping[str, NDArray[Any]]
     steps: int
 
+    def rates(self, program: Program) -> dict[str, NDArray[np.float64]]:
+        """Spikes per step of every layer's neurons, [n]; layers that were not seen (relays) count as always on."""
+        return {
+            layer.name: self.sent[layer.name].mean(axis=(0, 1), dtype=np.float64)
+            if layer.name in self.sent
+            else np.ones(layer.size)
+            for layer in program.layers
+        }
+
 
 def record(network: Network, lowered: Lowered, spikes: Any, encoded: Mapping[str, NDArray[Any]]) -> Golden:
     """Run the network in floats on calibration input; `encoded` holds the integer messages of graded inputs."""
@@ -91,11 +100,11 @@ def _tried(neurons: Population, lowered: Lowered, frame: Frame) -> list[Choice]:
     if frame.wide or scales.error(incoming, tried[0].scale) < 1e-12:
         return tried
     top, highest = max(choice.scale for choice in found), limit(neurons, incoming, frame)
-    threshold, extra = scales.typical_threshold(neurons), 0.5 if neurons.leaks else 0.0
+    threshold = scales.typical_threshold(neurons)
     for reach in REACHES:
         scale = top / reach
         if threshold > 0 and scale * threshold > 3:
-            scale = ((int(scale * threshold) - 1 | 1) + extra) / threshold
+            scale = (int(scale * threshold) - 1 | 1) / threshold
         if scale <= highest:
             tried.append(Choice(scale, reach))
     return tried

@@ -90,7 +90,7 @@ def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, 
     highest = limit(neurons, incoming, frame)
     scale = min(best.scale, highest)
     while True:
-        connections = tuple(part for p in incoming for part in _integers(p, Choice(scale, best.reach), frame.wide))
+        connections = _shared([part for p in incoming for part in _integers(p, Choice(scale, best.reach), frame.wide)])
         bound = _bound(connections, frame)
         if frame.largest_sum is not None or bound <= scales.SUM_LIMIT:
             break
@@ -105,10 +105,11 @@ def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, 
 
 def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float) -> QuantizedLayer:
     wanted = neurons.bias * scale
-    on_grid = not neurons.leaks and bool(np.all(np.abs(np.rint(wanted) - wanted) <= 1e-6 * np.maximum(1, np.abs(wanted))))
-    bias_exp = 6 if on_grid else _bias_exponent(wanted)
+    whole = _multiples(wanted, 1.0) and float(np.max(np.abs(wanted), initial=0)) <= scales.BIAS_LIMIT
+    bias_exp = 6 if whole else _bias_exponent(wanted)
+    ties = whole and (not neurons.leaks or _multiples(wanted, 2.0 ** (1 + min((c.exp for c in connections), default=0))))
     bias = np.clip(np.rint(wanted * 2.0 ** (6 - bias_exp)), -scales.BIAS_LIMIT, scales.BIAS_LIMIT)
-    vth = _threshold(neurons, scale, on_grid)
+    vth = _threshold(neurons, scale, ties)
     dv = np.clip(np.rint(4096 * (1 - neurons.keep_v)), 0, 4095)
     du = np.clip(4095 - np.rint(4096 * neurons.keep_u), 0, 4095)
     layer = Layer(
@@ -134,17 +135,23 @@ def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], sc
     return QuantizedLayer(layer, connections, report)
 
 
-def _threshold(neurons: Population, scale: float, on_grid: bool) -> NDArray[np.float64]:
-    """Threshold mantissas. Loihi fires at v > vth.
+def _threshold(neurons: Population, scale: float, ties: bool) -> NDArray[np.float64]:
+    """Threshold mantissas. Loihi fires at v > vth. `ties`: v is often a whole number and may meet a whole threshold exactly.
 
-    Where v is a whole number, v > x is v > floor(x) (also for a float just below a whole number), and v >= x is
-    v > ceil(x) - 1. Elsewhere ties do not matter, and the nearest number is taken, half a unit rounded down.
+    Where v is always whole, v > x is v > floor(x) (also for a float just below a whole number), and v >= x is
+    v > ceil(x) - 1. With a leak v is whole at first only, and v >= x is v > x - 1 for a whole x alone. Where biases keep v
+    off the grid of the weights there are no ties to speak of, and the nearest threshold is taken.
     """
     if not neurons.spikes:
         return np.asarray(float(scales.VTH_LIMIT))
-    wanted = neurons.threshold * scale
-    if not on_grid:
-        vth = np.ceil(wanted * (1 - 1e-9) - 0.5)
+    wanted, leaks = neurons.threshold * scale, neurons.leaks
+    if not ties:
+        vth = np.rint(wanted)
+    elif leaks and neurons.comparison == ">=":
+        near = np.rint(wanted)
+        vth = np.where(np.abs(wanted - near) < 1e-6 * near, near - 1, near)
+    elif leaks:
+        vth = np.rint(wanted)
     elif neurons.comparison == ">":
         vth = np.floor(wanted * (1 + 1e-9))
     else:
@@ -155,7 +162,7 @@ def _threshold(neurons: Population, scale: float, on_grid: bool) -> NDArray[np.f
 def _integers(projection: Projection, choice: Choice, wide: bool) -> list[QuantizedConnection]:
     """Even weights of one projection; with `wide`, a second connection holds what the first has rounded off."""
     floats = maps.weights(projection.map)
-    exp = scales.exponent(choice.scale, maps.largest(projection.map) * choice.reach)
+    exp = scales.exponent(choice.scale, projection.largest * choice.reach)
     rounded = scales.even(floats, choice.scale, exp)
     made = [_shaped(projection, rounded, exp)]
     if wide:
@@ -167,6 +174,17 @@ def _integers(projection: Projection, choice: Choice, wide: bool) -> list[Quanti
     return made
 
 
+def _shared(connections: Sequence[QuantizedConnection]) -> tuple[QuantizedConnection, ...]:
+    """Connections whose maps share their weights (paths that join before a layer) share the integers too."""
+    seen: dict[tuple[int, int, bool], Integers] = {}  # the maps hold their weights, so that no id is used twice
+    made = []
+    for position, connection in enumerate(connections):
+        first = position == 0 or connections[position - 1].projection is not connection.projection
+        key = (id(connection.projection.map), connection.exp, first)
+        made.append(replace(connection, weight=seen.setdefault(key, connection.weight)))
+    return tuple(made)
+
+
 def _shaped(projection: Projection, rounded: NDArray[Any], exp: int) -> QuantizedConnection:
     map_, weight = projection.map, rounded.astype(np.int16)
     if isinstance(map_, MatrixMap) and not isinstance(map_.weight, np.ndarray):
@@ -175,6 +193,11 @@ def _shaped(projection: Projection, rounded: NDArray[Any], exp: int) -> Quantize
         rows = sparse.csr_array((weight, map_.weight.indices, map_.weight.indptr), shape=map_.weight.shape)
         return QuantizedConnection(projection, rows, exp)
     return QuantizedConnection(projection, weight, exp)
+
+
+def _multiples(values: NDArray[np.float64], unit: float) -> bool:
+    """Whether all values are whole multiples of a unit, float32 rounding aside."""
+    return bool(np.all(np.abs(np.rint(values / unit) * unit - values) <= 1e-6 * np.maximum(1, np.abs(values))))
 
 
 def _bias_exponent(wanted: NDArray[np.float64]) -> int:
