@@ -1,0 +1,99 @@
+"""What a training run is: one frozen, typed structure that is the TOML file, the command line's flags and what is saved."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+
+
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which samples, and how they become spikes."""
+
+    name: Literal["digits"] = "digits"
+    """The data set. `digits` comes with scikit-learn; nothing is downloaded."""
+    encoding: Literal["rate", "latency", "direct"] = "rate"
+    """How an intensity becomes T steps: evenly spaced spikes, one spike (the earlier the brighter), or the value itself."""
+    steps: Positive = 8
+    """T, the steps of one sample."""
+    shift: Annotated[int, msgspec.Meta(ge=0)] = 1
+    """Training images are moved by up to this many pixels each way; 0 leaves them in place."""
+
+
+class NetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which network."""
+
+    name: Literal["csnn"] = "csnn"
+    """`csnn`: convolutions, each followed by BatchNorm and neurons, then linear layers, the last one spiking too."""
+    channels: tuple[Positive, ...] = (16, 64)
+    """Output channels of the convolutions (3 × 3)."""
+    pool: tuple[Positive, ...] = (2, 1)
+    """Average pooling after each convolution: the side of its window, 1 for none."""
+    hidden: tuple[Positive, ...] = (128,)
+    """Neurons of the hidden linear layers."""
+    votes: Positive = 2
+    """Output neurons per class; neighbours belong to one class and their spikes are summed."""
+    neuron: Literal["lif", "if"] = "lif"
+    """Leaky integrate-and-fire, or without the leak."""
+    tau: Annotated[float, msgspec.Meta(gt=1.0)] = 2.0
+    """Membrane time constant of `lif`, in steps."""
+    dropout: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    """Share of spikes dropped before each linear layer while training."""
+
+
+class PruneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How it becomes sparse."""
+
+    method: Literal["stds", "dense"] = "stds"
+    """The pruner; `dense` prunes nothing."""
+    target_sparsity: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.9
+    """Zero weights over all pruned weights at the end, reached exactly."""
+    schedule: Literal["linear", "sine", "cubic", "cosine_lr"] = "cubic"
+    """The curve along which sparsity grows to the target."""
+    start: Share = 0.0
+    """When pruning starts, as a share of all optimizer steps."""
+    end: Share = 0.6
+    """When the target is reached and only held."""
+    freeze: Share = 0.7
+    """When the mask is fixed; the rest fine-tunes what is left."""
+    dense: tuple[str, ...] = ()
+    """Layers left unpruned, by name or pattern ("conv1", "fc*")."""
+
+
+class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One training run."""
+
+    data: DataConfig = DataConfig()
+    net: NetConfig = NetConfig()
+    prune: PruneConfig = PruneConfig()
+    epochs: Positive = 50
+    """Passes over the training samples."""
+    batch_size: Positive = 64
+    """Samples per optimizer step."""
+    learning_rate: Annotated[float, msgspec.Meta(gt=0.0)] = 3e-3
+    """Of Adam, at its highest."""
+    lr_schedule: Literal["cosine", "constant"] = "cosine"
+    """`cosine` falls to zero over the run."""
+    weight_decay: NonNegative = 0.0
+    """Decoupled (AdamW), on the weights, not on BatchNorm or biases."""
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    """Of the output's firing rates: their squared distance to one-hot, or the cross-entropy of ten times the rates."""
+    accumulate: Positive = 1
+    """Forward passes an optimizer step is split into, for batches larger than the memory."""
+    rate_penalty: NonNegative = 0.0
+    """Added to the loss: this times the mean firing rate of the hidden neurons. Energy follows spikes."""
+    validation: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    """Share of the training samples held out to choose the epoch whose weights are kept, among those at the target sparsity;
+    0 keeps the last epoch's."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the forward pass while training (autocast; fp16 with loss scaling). θ and the evaluation stay in fp32."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU if there is one."""
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of the initial weights, the order and the augmentation. The same seed gives the same run on a CPU."""
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 2
+    """CPU threads; 0 leaves torch's own choice. The sums, and so the run, depend on it."""
