@@ -15,7 +15,6 @@ import pytest
 from filopodia import hardware
 from filopodia.errors import FileError, UnsupportedError
 from filopodia.hardware.network import Network
-from filopodia.hardware.network.hdf5 import MAX_BYTES
 
 Nodes = dict[str, dict[str, Any]]
 LIF = {"type": "LIF", "tau": np.full(3, 2e-3), "r": np.ones(3), "v_leak": np.zeros(3), "v_threshold": np.ones(3)}
@@ -148,6 +147,7 @@ def changed(key: str, value: Any) -> dict[str, Any]:
         ({"type": "Linear", "weight": np.ones(3)}, FileError, r"weight has shape \[3\]"),
         ({"type": "Conv1d", "weight": np.ones((1, 1, 3)), "bias": np.zeros(1)}, FileError, r"input has shape \[3\]"),
         ({"type": "Delay", "delay": np.array([1.0, -1.0, 0.0])}, FileError, "delay is -1"),
+        ({"type": "Delay", "delay": np.full(3, 1e9)}, FileError, "Delay: 1e\\+09 s are 1e\\+12 steps"),
         ({"type": "Flatten", "start_dim": 5, "end_dim": 9}, FileError, "axes 5 to 9"),
     ],
 )
@@ -172,9 +172,9 @@ def huge(file: h5py.File) -> None:
     file["node/nodes/n"].create_dataset("tau", shape=(2**40,), dtype="f4", chunks=(1024,))  # a terabyte, a few bytes on disk
 
 
-def bomb(file: h5py.File) -> None:
-    for i in range(5):  # each below the limit, together above
-        file["node/nodes/n"].create_dataset(f"more{i}", shape=(MAX_BYTES // 16,), dtype="f4", chunks=(2**20,))
+def hollow(file: h5py.File) -> None:
+    for i in range(10):  # each is small enough, but nothing of it is in the file
+        file["node/nodes/n"].create_dataset(f"more{i}", shape=(2**20,), dtype="f4", chunks=(2**18,))
 
 
 def elsewhere(file: h5py.File) -> None:
@@ -234,7 +234,7 @@ def nan_edges(file: h5py.File) -> None:
     ("change", "message"),
     [
         (huge, r"node 'n': 'tau' declares shape \[1099511627776\]"),
-        (bomb, "declares shape"),
+        (hollow, "bytes from a file of this size"),
         (elsewhere, "'tau' is a link to elsewhere"),
         (soft, "'tau' is a link to elsewhere"),
         (outside, "'tau' keeps its data in another file"),

@@ -153,6 +153,11 @@ def test_graphs_in_graphs() -> None:
     assert list(hardware.load(nested(2)).nodes) == ["input", "g.g.g", "output"]
     with pytest.raises(FileError, match="nested too deeply"):
         hardware.load(nested(40))
+    wide = nested(0)
+    for _ in range(20):  # each holds the last one twice: a million nodes of twenty graphs
+        wide = graph({"input": port(), "a": wide, "b": wide, "output": out()}, [("input", "a"), ("a", "b"), ("b", "output")])
+    with pytest.raises(FileError, match="too many nodes"):
+        hardware.load(wide)
     endless = nested(1)
     endless.nodes["g"] = endless
     with pytest.raises(FileError, match="nested too deeply"):
