@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from filopodia.errors import FileError
 from filopodia.hardware.network.raw import MAX_NODES, RawGraph, RawNode
 
-MAX_EDGES = 1_000_000
+MAX_EDGES = 50_000
 
 
 @dataclass(frozen=True, eq=False)
