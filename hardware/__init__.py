@@ -18,6 +18,7 @@ from filopodia.hardware.energy.comparison import against_baselines as against_ba
 from filopodia.hardware.energy.estimate import Estimate as Estimate
 from filopodia.hardware.energy.estimate import estimate as estimate
 from filopodia.hardware.energy.neurobench import neurobench_metrics as neurobench_metrics
+from filopodia.hardware.lava.runner import run_lava as run_lava
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load
