@@ -14,9 +14,10 @@ from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
 from filopodia.hardware.energy.baselines import Baseline, ann, fair_bits
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.estimate import Estimate, estimate_events
-from filopodia.hardware.energy.events import LayerEvents, count_events, weight_format
-from filopodia.hardware.energy.neurobench import neurobench_metrics
+from filopodia.hardware.energy.events import LayerEvents, weight_format
+from filopodia.hardware.energy.neurobench import metrics_of
 from filopodia.hardware.energy.prices import FORMATS, Costs, Format
 from filopodia.hardware.energy.verdict import Verdict, verdict
 from filopodia.hardware.program import Program
@@ -109,5 +110,5 @@ def against_baselines(
         anns=made,
         verdicts=tuple(verdict(pruned, events, program, table, one) for one in made),
         like_for_like_verdicts=tuple(verdict(alike, events, program, logic, one) for one in made if one.costs == logic.name),
-        metrics=neurobench_metrics(activity, program),
+        metrics=metrics_of(events, activity, program),
     )

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.events import LayerEvents, count_events, weight_format
+from filopodia.hardware.energy.count import count_events
+from filopodia.hardware.energy.events import LayerEvents, weight_format
 from filopodia.hardware.energy.latency import StepTimes, step_times
 from filopodia.hardware.energy.prices import FORMATS, ZERO, Costs, Price, Range, total
 from filopodia.hardware.program import Input, Program

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.energy.baselines import work
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.count import count_events
+from filopodia.hardware.energy.events import LayerEvents
 from filopodia.hardware.program import Program, Sparse
 
 
@@ -22,7 +24,11 @@ def neurobench_metrics(activity: Activity, program: Program) -> dict[str, Any]:
     over non-zero synapses, and both over all synapses with every input non-zero ("Dense"). `MembraneUpdates`: potentials that
     differ from the step before, all of them in the first; only where the run recorded "v".
     """
-    events = count_events(activity, program)
+    return metrics_of(count_events(activity, program), activity, program)
+
+
+def metrics_of(events: Mapping[str, LayerEvents], activity: Activity, program: Program) -> dict[str, Any]:
+    """The same from events that were counted already."""
     done = work(program)
     layers = [layer.name for layer in program.layers]
     outputs = sum(layer.size for layer in program.layers) * activity.steps * activity.samples

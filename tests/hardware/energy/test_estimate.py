@@ -16,7 +16,7 @@ from filopodia.hardware import against_baselines, ann, estimate
 from filopodia.hardware.activity import Activity, Counts
 from filopodia.hardware.chip import load_costs
 from filopodia.hardware.energy.baselines import fair_bits, work
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.fanout import conv_shape, fanout, image_shape
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program, Sparse, Synapses
 
