@@ -114,4 +114,5 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of the initial weights, the order and the augmentation. The same seed gives the same run on a CPU."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 1
-    """CPU threads; 0 leaves torch's own choice. The sums, and so the run, depend on it. The digits gain nothing from a second."""
+    """CPU threads; 0 leaves torch's own choice. The sums, and so the run, depend on it. Small nets gain little
+    from a second."""
