@@ -153,6 +153,14 @@ class Estimate:
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {**plain, "complete": self.complete}
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Estimate:
+        """The estimate that `to_dict` made plain. Raises InputError naming the key that does not fit."""
+        try:
+            return msgspec.convert(dict(plain), cls)
+        except msgspec.ValidationError as error:
+            raise InputError(str(error), where="estimate", allowed="what Estimate.to_dict writes") from None
+
 
 def estimate(
     activity: Activity,
@@ -444,6 +452,7 @@ def _assumptions(events: Mapping[str, LayerEvents], program: Program, costs: Cos
 def _constants(costs: Costs, timed: bool) -> tuple[Constant, ...]:
     sections: list[tuple[str, Mapping[str, Price]]] = [("energy", costs.energy), ("power", costs.power)]
     if timed:
-        barriers = {f"barrier at {b.tiles} tiles": b for b in costs.barrier}
+        fields = Price.__struct_fields__
+        barriers = {f"barrier at {b.tiles} tiles": Price(**{f: getattr(b, f) for f in fields}) for b in costs.barrier}
         sections.append(("time", {**costs.time, **barriers}))
     return tuple(Constant(section, term, price) for section, prices in sections for term, price in prices.items())

@@ -32,7 +32,8 @@ class LayerEvents:
     stores; `missing[format]`: over synapses of columns that do not exist, beside a partly filled core; `macs`: graded
     messages over non-zero synapses; `pruned`: spikes over synapses the connection's shape allows and the program does not
     store. All of them in the step in which the layer handles them.
-    `updates`: neurons updated; `active`: those with input, None where not counted. `spikes`: non-zero messages sent;
+    `updates`: neurons updated; `active`: those not at rest before and after the step (u, v, bias and spike all 0), None where
+    the run did not record u and v. `spikes`: non-zero messages sent;
     `messages`: spike x destination core; `hops_x`, `hops_y`: links they pass (XY routing); `crossings`: messages to another
     chip; `arrivals`: messages received.
     """
@@ -257,7 +258,7 @@ def _from_spikes(activity: Activity, program: Program) -> dict[str, LayerEvents]
             macs=mine.macs,
             pruned=mine.pruned,
             updates=np.broadcast_to(neurons[:, None, None], mine.macs.shape).astype(np.int64),
-            active=None,
+            active=_active(activity, mine, name),
             spikes=spikes_,
             messages=messages,
             hops_x=x,
@@ -267,6 +268,25 @@ def _from_spikes(activity: Activity, program: Program) -> dict[str, LayerEvents]
         )
     _check_totals(activity, done)
     return done
+
+
+def _active(activity: Activity, mine: _Tally, name: str) -> Ints | None:
+    """Neurons not at rest, [groups, T, N]; None where u and v were not recorded and some neuron has no bias."""
+    if not isinstance(mine.node, Layer):
+        return None
+    shape = (activity.steps, activity.samples, mine.node.size)
+    awake = np.broadcast_to(np.asarray(mine.node.bias != 0).reshape(-1), shape)
+    if not awake.all():
+        if name not in activity.spikes or any(name not in activity.states.get(state, {}) for state in ("u", "v")):
+            return None
+        moved = activity.spikes[name].reshape(shape) != 0
+        for state in ("u", "v"):
+            moved = moved | (activity.states[state][name].reshape(shape) != 0)
+        before = np.concatenate([np.zeros_like(moved[:1]), moved[:-1]])
+        awake = awake | moved | before
+    onehot = np.eye(mine.groups, dtype=np.int64)[mine.labels]
+    counted: Ints = np.moveaxis(awake.astype(np.int64) @ onehot, 2, 0)
+    return counted
 
 
 def _routes(program: Program, mine: _Tally, reached: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:
