@@ -3,8 +3,8 @@
     uv run python benchmarks/network_reference.py [--save]
 
 Networks: the digits network's size (two convolutions, 8 x 8) and CIFAR10's (three of 64 to 256 channels, 32 x 32), random
-weights, IF and LIF. Runs alternate A B A B, medians of five; one thread each. The reference is written to be read, and adds up
-weighted sums in double precision; it is no rival of the simulator. Spikes are compared in float32, where torch's order of adding
+weights, IF and LIF. Runs alternate A B A B, medians of five, one thread each. The reference is written to be read and adds up
+weighted sums in double precision: no rival of the simulator. Spikes are compared in float32, where torch's order of adding
 up can tip a neuron that is within a rounding of its threshold, and in float64, where nothing is that close.
 """
 
