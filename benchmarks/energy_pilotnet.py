@@ -3,8 +3,8 @@
     FILOPODIA_DATA=... uv run python benchmarks/energy_pilotnet.py [--save]
 
 Needs the folder `loihi2_pilotnet` in FILOPODIA_DATA: the network file of lava-dl's notebook, the counters and step times
-read off its plots, and its published power runs. The measured workload ran from its own biases (silent input), so the network file alone
-reproduces it. Placement as measured: columns of an image layer per core, the last core partly filled.
+read off its plots, and its published power runs. The measured workload ran from its own biases (silent input), so the network
+file alone reproduces it. Placement as measured: columns of an image layer per core, the last core partly filled.
 The table loihi2/pilotnet was fitted on this very workload (one factor); the two Loihi 1 tables were not, and predict it.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from filopodia import hardware
 from filopodia.hardware.activity import Activity
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.latency import step_times
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program
 

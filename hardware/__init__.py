@@ -12,10 +12,13 @@ from filopodia.hardware.chip import chip_names as chip_names
 from filopodia.hardware.chip import load_chip as load_chip
 from filopodia.hardware.chip import load_costs as load_costs
 from filopodia.hardware.compiler.pipeline import compile as compile
-from filopodia.hardware.energy.baselines import against_baselines as against_baselines
 from filopodia.hardware.energy.baselines import ann as ann
+from filopodia.hardware.energy.compare import compare as compare
+from filopodia.hardware.energy.comparison import against_baselines as against_baselines
 from filopodia.hardware.energy.estimate import Estimate as Estimate
 from filopodia.hardware.energy.estimate import estimate as estimate
+from filopodia.hardware.energy.neurobench import neurobench_metrics as neurobench_metrics
+from filopodia.hardware.lava.runner import run_lava as run_lava
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load

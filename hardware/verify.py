@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from filopodia.errors import FileError, InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.network import Network
+from filopodia.hardware.network.reference import simulate_network
 from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.simulate import simulate
 
@@ -135,17 +136,10 @@ def verify(
     `golden` and `lava` are runs made elsewhere on the same spikes; `network` and `program` are simulated here.
     """
     runs: list[Activity] = [] if golden is None else [golden]
-    todo: list[tuple[str, Network | Program]] = []
     if network is not None:
-        todo.append(("float network", network))
+        runs.append(simulate_network(network, spikes, record=("spikes",), progress=progress))
     if program is not None:
-        todo.append(("integer program", program))
-    for done, (stage, model) in enumerate(todo):
-        if progress is not None:
-            progress(stage, done, len(todo))
-        runs.append(simulate(model, spikes, record=("spikes",)))
-    if progress is not None:
-        progress("compare", len(todo), len(todo))
+        runs.append(simulate(program, spikes, record=("spikes",), progress=progress))
     if lava is not None:
         runs.append(lava)
     if len(runs) < 2:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from filopodia.prune.config import TrainConfig as TrainConfig
     from filopodia.prune.data import DataSet as DataSet
     from filopodia.prune.data import Samples as Samples
-    from filopodia.prune.data import encode as encode
     from filopodia.prune.data import load_data as load_data
+    from filopodia.prune.encoding import encode as encode
     from filopodia.prune.evaluation import Evaluation as Evaluation
     from filopodia.prune.evaluation import evaluate as evaluate
     from filopodia.prune.evaluation import readout as readout
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "checkpoint": ("load_model",),
     "config": ("DataConfig", "NetConfig", "PruneConfig", "TrainConfig"),
-    "data": ("DataSet", "Samples", "encode", "load_data"),
+    "data": ("DataSet", "Samples", "load_data"),
+    "encoding": ("encode",),
     "evaluation": ("Evaluation", "evaluate", "readout"),
     "nets": ("build_net",),
     "pruner": ("Pruner",),

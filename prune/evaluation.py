@@ -10,7 +10,8 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from filopodia.prune.config import DataConfig
-from filopodia.prune.data import Samples, encode
+from filopodia.prune.data import Samples
+from filopodia.prune.encoding import encode
 from filopodia.prune.synops import LayerCost, SynopMeter, layer_costs
 
 CHUNK = 500  # samples per forward pass

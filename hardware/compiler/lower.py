@@ -2,13 +2,15 @@
 
 Before: NIR nodes, neurons and linear nodes mixed. After: each linear node has been composed into the maps that run from a
 spike's source (an input or a population) to the next population; constants have been carried along to the population's bias,
-and the neuron's gain is in the weights. What the network computes has not changed, floats aside.
+or to a neuron that always fires where a bias cannot hold them; the neuron's gain is in the weights. An output without neurons
+gets some that add it up. What the network computes has not changed, floats aside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,16 @@ from numpy.typing import NDArray
 
 from filopodia.errors import InputError, UnsupportedError
 from filopodia.hardware.compiler import maps
+from filopodia.hardware.compiler.linear import LINEAR, image
 from filopodia.hardware.compiler.maps import ConvMap, DiagonalMap, LinearMap, MatrixMap
-from filopodia.hardware.compiler.neurons import Population, population
+from filopodia.hardware.compiler.neurons import NEURONS, SPIKING, Population, accumulator, always_on, population
 from filopodia.hardware.network.network import Network
 
-NEURONS = ("IF", "LIF")
 Shape = tuple[int, ...]
+
+ALWAYS_ON = "always_on"
+
+SAMPLE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,191 +39,231 @@ class Projection:
     map: LinearMap
     steps: int = 0
 
+    @cached_property
+    def largest(self) -> float:
+        """The largest magnitude of a weight."""
+        return maps.largest(self.map)
+
+    @cached_property
+    def sample(self) -> NDArray[np.float64]:
+        """At most SAMPLE non-zero weights, evenly spaced through the map's own layout."""
+        values = maps.weights(self.map).reshape(-1)
+        values = values[values != 0]
+        return np.asarray(values[:: max(1, -(-len(values) // SAMPLE))], np.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class Lowered:
-    """Populations in topological order, the projections between them, and which populations are read out."""
+    """Populations in topological order, the projections between them, and which populations are read out, per output."""
 
-    inputs: dict[str, Shape]
-    populations: dict[str, Population]
+    inputs: Mapping[str, Shape]
+    populations: Mapping[str, Population]
     projections: tuple[Projection, ...]
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, str]
 
+    def shape(self, name: str) -> Shape:
+        """Shape of an input or a population."""
+        return self.inputs[name] if name in self.inputs else self.populations[name].shape
 
-@dataclass(frozen=True, eq=False)
-class _Path:
-    source: str
-    map: LinearMap
-    steps: int = 0
+    def into(self, name: str) -> tuple[Projection, ...]:
+        return tuple(p for p in self.projections if p.target == name)
 
 
 @dataclass(frozen=True, eq=False)
 class _Signal:
-    """What a node hands out: maps from where spikes come from, plus a constant (None or flat float64)."""
+    """What a node hands out: maps by source and steps taken, and constants (flat float64) by the step they begin with."""
 
-    paths: tuple[_Path, ...]
-    constant: NDArray[np.float64] | None = None
+    paths: Mapping[tuple[str, int], LinearMap] = field(default_factory=dict)
+    constants: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
 
 def lower(network: Network) -> Lowered:
     """Every neuron node with what reaches it. Raises UnsupportedError or InputError naming the node."""
-    order = {name: position for position, name in enumerate(network.nodes)}
-    neurons = [name for name, node in network.nodes.items() if type(node).__name__ in NEURONS]
-    signals: dict[str, _Signal] = {}
-    for name in (*network.inputs, *neurons):
-        signals[name] = _Signal((_Path(name, maps.IDENTITY),))
+    walk = _Walk(network)
     populations: dict[str, Population] = {}
     projections: list[Projection] = []
-    for name in neurons:
-        made = population(name, network.nodes[name], tuple(network.shapes[name]), network.semantics)
-        arriving = _sum([_signal(network, source, signals, (name,)) for source in network.sources(name)], name)
-        recurrent = [path for path in arriving.paths if order[path.source] >= order[name]]
-        if arriving.constant is not None:
-            if recurrent and not network.semantics.recurrent_input_at_start:
-                raise UnsupportedError(
-                    "a bias that starts one step late, with the recurrent input",
-                    where=name,
-                    allowed="recurrent_input_at_start=True, or a recurrent layer without bias",
-                )
-            made = replace(made, bias=_uniform(made.bias + made.gain * arriving.constant))
-        populations[name] = made
-        for (source, steps), map_ in _merged(arriving.paths, network).items():
-            gained = _settled(maps.scale_targets(map_, made.gain), tuple(network.shapes[source]), f"{source} -> {name}")
-            projections.append(Projection(source, name, gained, steps + (order[source] >= order[name])))
-    outputs = tuple(dict.fromkeys(_read_out(network, output) for output in network.outputs))
+    for name, node in network.nodes.items():
+        if type(node).__name__ in NEURONS:
+            made = population(name, node, tuple(network.shapes[name]), network.semantics)
+            _add(made, walk.arriving(name), network, populations, projections)
+    outputs: dict[str, str] = {}
+    for output in network.outputs:
+        outputs[output] = _read_out(network, walk, output, populations, projections)
+    if ALWAYS_ON in populations:
+        populations = {ALWAYS_ON: populations[ALWAYS_ON]} | populations
     return Lowered({name: tuple(network.shapes[name]) for name in network.inputs}, populations, tuple(projections), outputs)
 
 
-def _signal(network: Network, name: str, signals: dict[str, _Signal], asked: tuple[str, ...]) -> _Signal:
-    """The signal of a node, from its sources' signals."""
-    if name in signals:
-        return signals[name]
-    if name in asked:
-        loop = " -> ".join((*asked[asked.index(name) :], name))
-        raise InputError(f"a cycle without a neuron: {loop}", where=name, fix="put a neuron or a delay into the loop")
-    sources = network.sources(name)
-    arriving = _sum([_signal(network, source, signals, (*asked, name)) for source in sources], name)
-    shape = tuple(network.shapes[sources[0]]) if sources else ()
-    signals[name] = _through(network.nodes[name], name, shape, tuple(network.shapes[name]), arriving)
-    return signals[name]
+def _add(
+    made: Population,
+    arriving: _Signal,
+    network: Network,
+    populations: dict[str, Population],
+    projections: list[Projection],
+) -> None:
+    """A population, what projects to it, and its constants as bias or as weights of the neuron that always fires."""
+    for steps, constant in arriving.constants.items():
+        gained = np.broadcast_to(made.gain * constant, (made.size,))
+        if steps == 0 and np.all(made.keep_u == 0):
+            made = replace(made, bias=_uniform(made.bias + gained))
+        elif np.any(gained):
+            populations.setdefault(ALWAYS_ON, always_on(ALWAYS_ON))
+            projections.append(Projection(ALWAYS_ON, made.name, MatrixMap(gained[:, None].astype(np.float64)), steps))
+    populations[made.name] = made
+    settled: dict[tuple[int, Shape], LinearMap] = {}
+    for (source, steps), map_ in arriving.paths.items():
+        key = (id(map_), tuple(network.shapes[source]))
+        if key not in settled:
+            settled[key] = _settled(maps.scale_targets(map_, made.gain), key[1], f"{source} -> {made.name}")
+        projections.append(Projection(source, made.name, settled[key], steps))
 
 
-def _through(node: Any, name: str, source: Shape, target: Shape, arriving: _Signal) -> _Signal:
-    """A linear node applied to every path and to the constant."""
-    kind = type(node).__name__
-    make = LINEAR.get(kind)
-    if make is None:
-        raise UnsupportedError(
-            f"no way to compile a {kind} node", where=name, allowed=", ".join(sorted((*LINEAR, *NEURONS, "Input", "Output")))
-        )
-    map_ = make(node, name, source)
-    paths = tuple(replace(path, map=maps.compose(map_, path.map)) for path in arriving.paths)
-    constant = None if arriving.constant is None else maps.apply(map_, arriving.constant)
-    bias = getattr(node, "bias", None)
-    if bias is not None and np.any(bias):
-        own = np.asarray(bias, np.float64)
-        if own.ndim == 1 and len(target) > 1 and own.shape != target:
-            own = own.reshape(-1, *[1] * (len(target) - 1))  # one per channel
-        own = np.broadcast_to(own, target).reshape(-1)
-        constant = own if constant is None else constant + own
-    return _Signal(paths, constant)
-
-
-def _affine(node: Any, name: str, source: Shape) -> LinearMap:
-    weight = np.asarray(node.weight)
-    size = int(np.prod(source, dtype=np.int64))
-    if weight.ndim != 2 or weight.shape[1] != size:
-        raise InputError(f"weight of shape {list(weight.shape)} on {size} inputs", where=name, allowed=f"[n, {size}]")
-    return MatrixMap(weight)
-
-
-def _conv(node: Any, name: str, source: Shape) -> LinearMap:
-    weight = np.asarray(node.weight)
-    along, around = (1, 0) if weight.ndim == 3 else (None, None)  # a one-dimensional signal has height 1
-    weight = weight[:, :, None, :] if weight.ndim == 3 else weight
-    stride, dilation = _pair(node.stride, along), _pair(node.dilation, along)
-    if isinstance(node.padding, str):
-        same = tuple(dilation[i] * (weight.shape[2 + i] - 1) for i in range(2))
-        if node.padding == "same" and any(total % 2 for total in same):
-            raise UnsupportedError(
-                'padding "same" with an even kernel: one side more than the other', where=name, fix="pad evenly"
-            )
-        padding = (same[0] // 2, same[1] // 2) if node.padding == "same" else (0, 0)
-    else:
-        padding = _pair(node.padding, around)
-    image = _image(source, name)
-    groups = int(node.groups)
-    target = maps.conv_target(image, weight, stride, padding, dilation)
-    if image[0] != weight.shape[1] * groups or weight.shape[0] % groups or min(target) < 1:
-        raise InputError(f"weight {list(weight.shape)} in {groups} groups on an image {list(image)}", where=name)
-    return ConvMap(weight, stride, padding, dilation, groups, image, target)
-
-
-def _pool(average: bool) -> Callable[[Any, str, Shape], LinearMap]:
-    def make(node: Any, name: str, source: Shape) -> LinearMap:
-        kernel = _pair(node.kernel_size)
-        value = 1 / (kernel[0] * kernel[1]) if average else 1.0
-        return maps.box(_image(source, name), kernel, _pair(node.stride), _pair(node.padding), value)
-
-    return make
-
-
-def _scale(node: Any, name: str, source: Shape) -> LinearMap:
-    scale = np.broadcast_to(np.asarray(node.scale, np.float64), source).reshape(-1)
-    return DiagonalMap(_uniform(scale))
-
-
-def _flatten(node: Any, name: str, source: Shape) -> LinearMap:
-    return maps.IDENTITY
-
-
-LINEAR: dict[str, Callable[[Any, str, Shape], LinearMap]] = {
-    "Affine": _affine,
-    "Linear": _affine,
-    "Conv1d": _conv,
-    "Conv2d": _conv,
-    "SumPool2d": _pool(average=False),
-    "AvgPool2d": _pool(average=True),
-    "Scale": _scale,
-    "Flatten": _flatten,
-}
-
-
-def _sum(signals: list[_Signal], name: str) -> _Signal:
-    """Edges into one node sum."""
-    constants = [signal.constant for signal in signals if signal.constant is not None]
-    total = None if not constants else np.sum(constants, axis=0)
-    return _Signal(tuple(path for signal in signals for path in signal.paths), total)
-
-
-def _merged(paths: tuple[_Path, ...], network: Network) -> dict[tuple[str, int], LinearMap]:
-    """One map per source and number of steps: paths that run side by side are added."""
-    merged: dict[tuple[str, int], LinearMap] = {}
-    for path in paths:
-        key = (path.source, path.steps)
-        size = int(np.prod(network.shapes[path.source], dtype=np.int64))
-        merged[key] = maps.add(merged[key], path.map, size) if key in merged else path.map
-    return merged
-
-
-def _read_out(network: Network, output: str) -> str:
-    """The population an output shows: through nodes that only reshape."""
+def _read_out(
+    network: Network, walk: _Walk, output: str, populations: dict[str, Population], projections: list[Projection]
+) -> str:
+    """The population that shows an output: the neurons it comes from, or new ones that add up what is no spike."""
     name = output
     while type(network.nodes[name]).__name__ in ("Output", "Flatten"):
         sources = network.sources(name)
         if len(sources) != 1:
-            raise UnsupportedError(
-                f"{len(sources)} edges into the output", where=output, allowed="one layer of neurons per output"
-            )
+            break
         name = sources[0]
-    if type(network.nodes[name]).__name__ not in NEURONS:
-        raise UnsupportedError(
-            f"the output shows the {type(network.nodes[name]).__name__} node {name}, which does not spike",
-            where=output,
-            allowed=", ".join(NEURONS),
-            fix="end the network with a layer of neurons",
-        )
+    if name in populations:
+        return name
+    kind = type(network.nodes[name]).__name__
+    if kind == "Input":
+        raise UnsupportedError("the output shows the input itself", where=output, allowed="at least one layer of neurons")
+    made = accumulator(name, tuple(network.shapes[name]))
+    signal = walk.arriving(name) if kind in ("Output", "Flatten") else walk.signal(name, ())
+    _add(made, signal, network, populations, projections)
     return name
+
+
+class _Walk:
+    """Signals of a network's nodes, each worked out once."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.feedback = set(network.feedback)
+        self.silent = frozenset() if network.semantics.recurrent_input_at_start else _only_recurrent(network)
+        self.signals: dict[str, _Signal] = {}
+        for name, node in network.nodes.items():
+            if name in network.inputs or type(node).__name__ in NEURONS:
+                self.signals[name] = _Signal({(name, 0): maps.IDENTITY})
+
+    def arriving(self, name: str, asked: tuple[str, ...] = ()) -> _Signal:
+        """The sum over the edges into a node; a feedback edge takes a step."""
+        parts = []
+        for source in self.network.sources(name):
+            signal = self.signal(source, (*asked, name))
+            if (source, name) in self.feedback:
+                signal = _later(signal, 1)
+            if (
+                type(self.network.nodes[source]).__name__ in NEURONS
+                and type(self.network.nodes[source]).__name__ not in SPIKING
+            ):
+                self._refuse_voltage(source, name)
+            parts.append(signal)
+        return _sum(parts, self.network)
+
+    def signal(self, name: str, asked: tuple[str, ...]) -> _Signal:
+        """What a node hands out. `asked` are the nodes that are waiting for it."""
+        if name in self.signals:
+            return self.signals[name]
+        if name in asked:
+            loop = " -> ".join((*asked[asked.index(name) :], name))
+            raise InputError(f"a loop without a neuron: {loop}", where=name, fix="put a neuron into the loop")
+        arriving = self.arriving(name, asked)
+        node = self.network.nodes[name]
+        sources = self.network.sources(name)
+        shape = tuple(self.network.shapes[sources[0]]) if sources else ()
+        kind = type(node).__name__
+        if kind == "Delay":
+            self.signals[name] = _delayed(node, arriving, self.network, int(np.prod(shape, dtype=np.int64)))
+        elif kind in LINEAR:
+            signal = _through(LINEAR[kind](node, name, shape), arriving)
+            own = _bias(node, tuple(self.network.shapes[name]))
+            if own is not None:
+                signal = _sum([signal, _Signal({}, {int(name in self.silent): own})], self.network)
+            self.signals[name] = signal
+        else:
+            known = ", ".join(sorted((*LINEAR, *NEURONS, "Delay", "Input", "Output")))
+            raise UnsupportedError(f"no way to compile a {kind} node", where=name, allowed=known)
+        return self.signals[name]
+
+    def _refuse_voltage(self, source: str, name: str) -> None:
+        target = self.network.nodes[name]
+        if type(target).__name__ in ("Output", "Flatten"):
+            return
+        raise UnsupportedError(
+            f"{name} reads the voltage of {source}, which sends no spikes",
+            where=source,
+            allowed="I, LI and CubaLI at an output",
+            fix="give the neurons a threshold, or read them out",
+        )
+
+
+def _through(map_: LinearMap, arriving: _Signal) -> _Signal:
+    """A map applied to every path and constant; paths that are one map stay one."""
+    composed = {id(path): maps.compose(map_, path) for path in arriving.paths.values()}
+    paths = {key: composed[id(path)] for key, path in arriving.paths.items()}
+    return _Signal(paths, {step: maps.apply(map_, constant) for step, constant in arriving.constants.items()})
+
+
+def _delayed(node: Any, arriving: _Signal, network: Network, size: int) -> _Signal:
+    """A Delay node; neurons with other delays take other paths."""
+    dt = network.semantics.dt
+    steps = np.broadcast_to(np.rint(np.asarray(node.delay, np.float64) / dt).astype(np.int64).reshape(-1), (size,))
+    parts = []
+    for each in np.unique(steps):
+        mask = DiagonalMap(np.ones(()) if np.all(steps == each) else (steps == each).astype(np.float64))
+        parts.append(_later(_through(mask, arriving), int(each)))
+    return _sum(parts, network)
+
+
+def _later(signal: _Signal, steps: int) -> _Signal:
+    return _Signal(
+        {(source, taken + steps): map_ for (source, taken), map_ in signal.paths.items()},
+        {begun + steps: constant for begun, constant in signal.constants.items()},
+    )
+
+
+def _sum(signals: Sequence[_Signal], network: Network) -> _Signal:
+    """Edges into one node sum: one map per source and number of steps, one constant per step it begins with."""
+    paths: dict[tuple[str, int], LinearMap] = {}
+    constants: dict[int, NDArray[np.float64]] = {}
+    for signal in signals:
+        for key, map_ in signal.paths.items():
+            size = int(np.prod(network.shapes[key[0]], dtype=np.int64))
+            paths[key] = maps.add(paths[key], map_, size) if key in paths else map_
+        for step, constant in signal.constants.items():
+            constants[step] = constants[step] + constant if step in constants else constant
+    return _Signal(paths, constants)
+
+
+def _bias(node: Any, target: Shape) -> NDArray[np.float64] | None:
+    """A node's own bias, flat, one per neuron; None where there is none or it is zero throughout."""
+    bias = getattr(node, "bias", None)
+    if bias is None or not np.any(bias):
+        return None
+    own = np.asarray(bias, np.float64)
+    if own.ndim == 1 and len(target) > 1 and own.shape != target and own.shape[0] == target[0]:
+        own = own.reshape(-1, *[1] * (len(target) - 1))  # one per channel
+    return np.broadcast_to(own, target).reshape(-1)
+
+
+def _only_recurrent(network: Network) -> frozenset[str]:
+    """Linear nodes that hear of nothing but neurons' last step: on some platforms silent in the first step."""
+    feedback, found = set(network.feedback), set[str]()
+    for name, node in network.nodes.items():
+        if type(node).__name__ in LINEAR and all((s, name) in feedback or s in found for s in network.sources(name)):
+            found.add(name)
+    return frozenset(found)
+
+
+def identity(shape: Shape) -> LinearMap:
+    """Each neuron to its like."""
+    return _settled(maps.IDENTITY, shape, "identity")
 
 
 def _settled(map_: LinearMap, source: Shape, where: str) -> LinearMap:
@@ -227,10 +273,10 @@ def _settled(map_: LinearMap, source: Shape, where: str) -> LinearMap:
         raise InputError(f"{bad} weights that are not finite", where=where, allowed="numbers")
     if isinstance(map_, DiagonalMap):
         channels = maps.per_channel(map_.scale, source)
-        if len(source) > 1 and channels is not None:
-            image = _image(source, where)
+        if 1 < len(source) < 4 and channels is not None:
             weight = channels.astype(np.float64)[:, None, None, None]
-            return ConvMap(weight, (1, 1), (0, 0), (1, 1), image[0], image, image)
+            shape = image(source, where)
+            return ConvMap(weight, (1, 1), (0, 0), (1, 1), shape[0], shape, shape)
         return MatrixMap(maps.matrix(map_, int(np.prod(source, dtype=np.int64))))
     if isinstance(map_, MatrixMap) and not isinstance(map_.weight, np.ndarray):
         ordered = map_.weight.copy()
@@ -238,22 +284,6 @@ def _settled(map_: LinearMap, source: Shape, where: str) -> LinearMap:
         ordered.eliminate_zeros()
         return MatrixMap(ordered)
     return map_
-
-
-def _image(shape: Shape, name: str) -> maps.Shape3:
-    if len(shape) == 3:
-        return (shape[0], shape[1], shape[2])
-    if len(shape) == 2:
-        return (shape[0], 1, shape[1])
-    raise InputError(f"a signal of shape {list(shape)}", where=name, allowed="[channels, height, width] or [channels, length]")
-
-
-def _pair(value: Any, height: int | None = None) -> maps.Pair:
-    """(height, width) of a setting; a single number holds for both, unless the height is given."""
-    values = np.asarray(value).reshape(-1)
-    if values.size == 2:
-        return (int(values[0]), int(values[1]))
-    return (int(values[0]) if height is None else height, int(values[0]))
 
 
 def _uniform(values: NDArray[np.float64]) -> NDArray[np.float64]:

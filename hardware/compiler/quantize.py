@@ -7,7 +7,7 @@ of their fields, and input sums below 2^15 proved from the weights. Zero weights
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,40 @@ from filopodia.hardware.program import Layer
 Integers = Any
 """int16 weights in the layout of the map they come from: an array, or a csr_array."""
 
+READOUT_STEPS = 32
+"""Steps over which a read-out can add up the largest input without overflow, where no calibration says how long a sample is."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to round a layer: its scale, and the share of the largest weight that the weights' range reaches (the rest is
+    clipped)."""
+
+    scale: float
+    reach: float = 1.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What rounding has to respect besides the weights.
+
+    `messages`: the largest message per source (1 for spikes). `largest_sum`: the largest input sum that was measured, in the
+    network's units, or None to prove it from the weights. `steps`: how long read-outs add up. `wide`: weights of two synapses.
+    """
+
+    messages: Mapping[str, int]
+    largest_sum: float | None = None
+    steps: int = READOUT_STEPS
+    wide: bool = False
+
 
 @dataclass(frozen=True, eq=False)
 class QuantizedConnection:
-    """A projection with integer weights: `weight * 2^exp / scale` is close to the map's own weights."""
+    """A projection with integer weights: `weight * 2^exp / scale`, added up over its parts, is close to the map's weights."""
 
     projection: Projection
     weight: Integers
     exp: int
-    vanished: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,44 +68,55 @@ class QuantizedLayer:
     report: Mapping[str, Any]
 
 
-def quantize(
-    neurons: Population,
-    incoming: Sequence[Projection],
-    sizes: Mapping[str, int],
-    messages: Mapping[str, int],
-    scale: float | None = None,
-) -> QuantizedLayer:
-    """Integers for one layer.
+def choices(neurons: Population, incoming: Sequence[Projection], frame: Frame) -> list[Choice]:
+    """Roundings worth trying without clipping, the best first: smallest rounding error of the weights, then largest scale."""
+    highest = limit(neurons, incoming, frame)
+    top = highest if frame.wide and np.isfinite(highest) else scales.top_scale(neurons, incoming, highest)
+    found = scales.candidates(neurons, incoming, top)
+    if frame.wide:
+        return [Choice(max(found))]
+    return [Choice(s) for s in sorted(found, key=lambda s: (round(scales.error(incoming, s), 12), -s))]
 
-    `sizes` and `messages`: neurons and the largest message (1 for spikes) per source. `scale` asks for this scale; it is only
-    lowered where a field would overflow. Without one, the scale with the smallest rounding error of the weights is taken.
-    """
-    ceiling = scales.largest_scale(neurons, incoming, _largest_sum(neurons, incoming, messages))
+
+def limit(neurons: Population, incoming: Sequence[Projection], frame: Frame) -> float:
+    """The scale at which the first field would overflow."""
+    largest = frame.largest_sum if frame.largest_sum is not None else _largest_sum(incoming, frame)
+    return scales.ceiling(neurons, incoming, largest, frame.steps)
+
+
+def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, choice: Choice | None = None) -> QuantizedLayer:
+    """Integers for one layer, by `choice` or by the best of `choices`; a scale is lowered where a field would overflow."""
+    best = choice or choices(neurons, incoming, frame)[0]
+    highest = limit(neurons, incoming, frame)
+    scale = min(best.scale, highest)
     while True:
-        if scale is None:
-            choices = scales.candidates(neurons, incoming, ceiling)
-            chosen = min(choices, key=lambda s: (round(scales.error(incoming, s), 12), -s))
-        else:
-            chosen = min(scale, ceiling)
-        connections = tuple(_integers(p, chosen) for p in incoming)
-        bound = _bound(neurons, connections, messages)
-        if bound <= scales.SUM_LIMIT:
+        connections = _shared([part for p in incoming for part in _integers(p, Choice(scale, best.reach), frame.wide)])
+        bound = _bound(connections, frame)
+        if frame.largest_sum is not None or bound <= scales.SUM_LIMIT:
             break
-        ceiling = chosen * scales.SUM_LIMIT / bound * 0.999
-    return QuantizedLayer(*_layer(neurons, connections, chosen, bound))
+        highest = scale * scales.SUM_LIMIT / bound * 0.9999
+        below = [c.scale for c in choices(neurons, incoming, frame) if c.scale <= highest] if choice is None else []
+        scale = below[0] if below else highest
+    return requantized(neurons, connections, scale, frame)
 
 
-def _layer(
-    neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float, bound: int
-) -> tuple[Layer, tuple[QuantizedConnection, ...], Mapping[str, Any]]:
+def requantized(
+    neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float, frame: Frame
+) -> QuantizedLayer:
+    """The layer around connections that are integers already, with its report."""
+    made, bound = _layer(neurons, connections, scale), _bound(connections, frame)
+    measured = frame.largest_sum is not None
+    sums = {"largest_sum": int(frame.largest_sum * scale) if frame.largest_sum is not None else bound, "sum_measured": measured}
+    return replace(made, report={**made.report, **sums})
+
+
+def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float) -> QuantizedLayer:
     wanted = neurons.bias * scale
-    on_grid = not neurons.leaks and bool(np.all(np.abs(np.rint(wanted) - wanted) <= 1e-6 * np.maximum(1, np.abs(wanted))))
-    bias_exp = 6 if on_grid else _bias_exponent(wanted)
+    whole = _multiples(wanted, 1.0) and float(np.max(np.abs(wanted), initial=0)) <= scales.BIAS_LIMIT
+    bias_exp = 6 if whole else _bias_exponent(wanted)
+    ties = whole and (not neurons.leaks or _multiples(wanted, 2.0 ** (1 + min((c.exp for c in connections), default=0))))
     bias = np.clip(np.rint(wanted * 2.0 ** (6 - bias_exp)), -scales.BIAS_LIMIT, scales.BIAS_LIMIT)
-    threshold = neurons.threshold * scale
-    # On the grid v is a whole number: v > threshold is v > floor(threshold), also for a float just below a whole number.
-    vth = np.floor(threshold * (1 + 1e-9)) if on_grid else np.ceil(threshold * (1 - 1e-9) - 0.5)
-    vth = np.clip(vth, 0, scales.VTH_LIMIT)
+    vth = _threshold(neurons, scale, ties)
     dv = np.clip(np.rint(4096 * (1 - neurons.keep_v)), 0, 4095)
     du = np.clip(4095 - np.rint(4096 * neurons.keep_u), 0, 4095)
     layer = Layer(
@@ -93,31 +129,82 @@ def _layer(
         bias_exp=bias_exp,
         reset=neurons.reset,
     )
-    report = {
+    report: dict[str, Any] = {
         "scale": scale,
-        "largest_sum": bound,
         "weight_error": _relative_error(connections, scale),
-        "vanished": sum(c.vanished for c in connections),
+        "weights": sum(int(np.count_nonzero(maps.weights(p.map))) for p in _projections(connections)),
+        "vanished": _vanished(connections),
         "bias_error": float(np.max(np.abs(bias * 2.0 ** (bias_exp - 6) - wanted), initial=0)) / scale,
-        "threshold_error": float(np.max(np.abs(vth - threshold), initial=0)) / scale,
         "decay_error": float(np.max(np.abs(dv / 4096 - (1 - neurons.keep_v)), initial=0)),
     }
-    return layer, connections, report
+    if neurons.spikes:
+        report["threshold_error"] = float(np.max(np.abs(vth - neurons.threshold * scale), initial=0)) / scale
+    return QuantizedLayer(layer, connections, report)
 
 
-def _integers(projection: Projection, scale: float) -> QuantizedConnection:
-    map_ = projection.map
-    exp = scales.exponent(scale, maps.largest(map_))
-    floats = maps.weights(map_)
-    rounded = scales.even(floats, scale, exp).astype(np.int16)
-    vanished = int(np.count_nonzero(floats) - np.count_nonzero(rounded))
+def _threshold(neurons: Population, scale: float, ties: bool) -> NDArray[np.float64]:
+    """Threshold mantissas. Loihi fires at v > vth. `ties`: v is often a whole number and may meet a whole threshold exactly.
+
+    Where v is always whole, v > x is v > floor(x) (also for a float just below a whole number), and v >= x is
+    v > ceil(x) - 1. With a leak v is whole at first only, and v >= x is v > x - 1 for a whole x alone. Where biases keep v
+    off the grid of the weights there are no ties to speak of, and the nearest threshold is taken.
+    """
+    if not neurons.spikes:
+        return np.asarray(float(scales.VTH_LIMIT))
+    wanted, leaks = neurons.threshold * scale, neurons.leaks
+    if not ties:
+        vth = np.rint(wanted)
+    elif leaks and neurons.comparison == ">=":
+        near = np.rint(wanted)
+        vth = np.where(np.abs(wanted - near) < 1e-6 * near, near - 1, near)
+    elif leaks:
+        vth = np.rint(wanted)
+    elif neurons.comparison == ">":
+        vth = np.floor(wanted * (1 + 1e-9))
+    else:
+        vth = np.ceil(wanted * (1 - 1e-9)) - 1
+    return np.asarray(np.clip(vth, 0, scales.VTH_LIMIT))
+
+
+def _integers(projection: Projection, choice: Choice, wide: bool) -> list[QuantizedConnection]:
+    """Even weights of one projection; with `wide`, a second connection holds what the first has rounded off."""
+    floats = maps.weights(projection.map)
+    exp = scales.exponent(choice.scale, projection.largest * choice.reach)
+    rounded = scales.even(floats, choice.scale, exp)
+    made = [_shaped(projection, rounded, exp)]
+    if wide:
+        rest = floats * floats.dtype.type(choice.scale) - rounded * floats.dtype.type(2**exp)
+        low = scales.exponent(1.0, float(np.max(np.abs(rest), initial=0)))
+        second = scales.even(rest, 1.0, low)
+        if low < exp and np.any(second):
+            made.append(_shaped(projection, second, low))
+    return made
+
+
+def _shared(connections: Sequence[QuantizedConnection]) -> tuple[QuantizedConnection, ...]:
+    """Connections whose maps share their weights (paths that join before a layer) share the integers too."""
+    seen: dict[tuple[int, int, bool], Integers] = {}  # the maps hold their weights, so that no id is used twice
+    made = []
+    for position, connection in enumerate(connections):
+        first = position == 0 or connections[position - 1].projection is not connection.projection
+        key = (id(connection.projection.map), connection.exp, first)
+        made.append(replace(connection, weight=seen.setdefault(key, connection.weight)))
+    return tuple(made)
+
+
+def _shaped(projection: Projection, rounded: NDArray[Any], exp: int) -> QuantizedConnection:
+    map_, weight = projection.map, rounded.astype(np.int16)
     if isinstance(map_, MatrixMap) and not isinstance(map_.weight, np.ndarray):
         from scipy import sparse
 
-        weight = sparse.csr_array((rounded, map_.weight.indices, map_.weight.indptr), shape=map_.weight.shape)
-        weight.sort_indices()
-        return QuantizedConnection(projection, weight, exp, vanished)
-    return QuantizedConnection(projection, rounded, exp, vanished)
+        rows = sparse.csr_array((weight, map_.weight.indices, map_.weight.indptr), shape=map_.weight.shape)
+        return QuantizedConnection(projection, rows, exp)
+    return QuantizedConnection(projection, weight, exp)
+
+
+def _multiples(values: NDArray[np.float64], unit: float) -> bool:
+    """Whether all values are whole multiples of a unit, float32 rounding aside."""
+    return bool(np.all(np.abs(np.rint(values / unit) * unit - values) <= 1e-6 * np.maximum(1, np.abs(values))))
 
 
 def _bias_exponent(wanted: NDArray[np.float64]) -> int:
@@ -125,29 +212,39 @@ def _bias_exponent(wanted: NDArray[np.float64]) -> int:
     largest = float(np.max(np.abs(wanted), initial=0))
     if largest == 0:
         return 6
-    return next(
-        (exp for exp in range(scales.BIAS_EXP_LIMIT) if largest * 2.0 ** (6 - exp) <= scales.BIAS_LIMIT), scales.BIAS_EXP_LIMIT
-    )
+    fits = (exp for exp in range(scales.BIAS_EXP_LIMIT) if largest * 2.0 ** (6 - exp) <= scales.BIAS_LIMIT)
+    return next(fits, scales.BIAS_EXP_LIMIT)
 
 
-def _largest_sum(neurons: Population, incoming: Sequence[Projection], messages: Mapping[str, int]) -> float:
-    total = _extremes(neurons, [(p.map, maps.weights(p.map), messages[p.source]) for p in incoming])
-    return float(total.max(initial=0))
+def _largest_sum(incoming: Sequence[Projection], frame: Frame) -> float:
+    return _extreme([(p.map, maps.weights(p.map), frame.messages[p.source], frame.messages[p.source] > 1) for p in incoming])
 
 
-def _bound(neurons: Population, connections: Sequence[QuantizedConnection], messages: Mapping[str, int]) -> int:
+def _bound(connections: Sequence[QuantizedConnection], frame: Frame) -> int:
     """The largest magnitude that any neuron's input sum can have."""
-    parts = [(c.projection.map, maps.weights(MatrixMap(c.weight)), messages[c.projection.source] << c.exp) for c in connections]
-    return int(_extremes(neurons, parts).max(initial=0))
+    parts = [
+        (c.projection.map, integers(c), frame.messages[c.projection.source] << c.exp, frame.messages[c.projection.source] > 1)
+        for c in connections
+    ]
+    return int(_extreme(parts))
 
 
-def _extremes(neurons: Population, parts: Sequence[tuple[LinearMap, NDArray[Any], int]]) -> NDArray[np.float64]:
-    """Per neuron, the larger of the sums of positive and of negative weights times the largest message: [n] or []."""
+def integers(connection: QuantizedConnection) -> NDArray[np.int16]:
+    """The stored integer weights, in the layout of the map's."""
+    values: NDArray[np.int16] = connection.weight if isinstance(connection.weight, np.ndarray) else connection.weight.data
+    return values
+
+
+def _extreme(parts: Sequence[tuple[LinearMap, NDArray[Any], int, bool]]) -> float:
+    """Of all neurons, the largest sum of positive or of negative weights times the largest message; of magnitudes where
+    messages have signs."""
     highest, lowest = np.zeros(()), np.zeros(())
-    for map_, values, factor in parts:
+    for map_, values, factor, signed in parts:
         positive, negative = _row_sums(map_, np.maximum(values, 0)), _row_sums(map_, np.minimum(values, 0))
+        if signed:
+            positive, negative = positive - negative, negative - positive
         highest, lowest = highest + positive * factor, lowest + negative * factor
-    return np.maximum(highest, -lowest)
+    return float(max(highest.max(initial=0), -lowest.min(initial=0)))
 
 
 def _row_sums(map_: LinearMap, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -158,20 +255,36 @@ def _row_sums(map_: LinearMap, values: NDArray[Any]) -> NDArray[np.float64]:
         if isinstance(map_.weight, np.ndarray):
             return np.asarray(values.sum(axis=1, dtype=np.float64))
         ends = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-        sums: NDArray[np.float64] = ends[map_.weight.indptr[1:]] - ends[map_.weight.indptr[:-1]]
-        return sums
+        return np.asarray(ends[map_.weight.indptr[1:]] - ends[map_.weight.indptr[:-1]])
     return values.astype(np.float64)
+
+
+def _projections(connections: Sequence[QuantizedConnection]) -> list[Projection]:
+    return list({id(c.projection): c.projection for c in connections}.values())
+
+
+def _combined(connections: Sequence[QuantizedConnection], projection: Projection) -> NDArray[np.float64]:
+    """What the parts of one projection add up to, in integer units."""
+    parts = [integers(c).reshape(-1) * 2.0**c.exp for c in connections if c.projection is projection]
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def _relative_error(connections: Sequence[QuantizedConnection], scale: float) -> float:
     """Root mean square rounding error of the weights over their root mean square."""
     lost = total = 0.0
-    for connection in connections:
-        floats = maps.weights(connection.projection.map).reshape(-1)
-        rounded = maps.weights(MatrixMap(connection.weight)).reshape(-1) * (2.0**connection.exp / scale)
-        lost += float(np.sum((rounded - floats) ** 2, dtype=np.float64))
-        total += float(np.sum(floats.astype(np.float64) ** 2))
+    for projection in _projections(connections):
+        floats = maps.weights(projection.map).reshape(-1)
+        lost += float(np.sum((_combined(connections, projection) / scale - floats) ** 2))
+        total += float(np.sum(floats**2, dtype=np.float64))
     return float(np.sqrt(lost / total)) if total else 0.0
+
+
+def _vanished(connections: Sequence[QuantizedConnection]) -> int:
+    """Weights that are not zero in the network and zero in integers."""
+    return sum(
+        int(np.count_nonzero(maps.weights(p.map)) - np.count_nonzero(_combined(connections, p)))
+        for p in _projections(connections)
+    )
 
 
 def _field(values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.int32]:

@@ -96,12 +96,21 @@ def delays_in_range(program: Program, chip: Chip) -> Iterator[Violation]:
 
 
 def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
-    """Input sums stay below 2^15 whatever spikes come: silicon keeps 21 bits after the shift by 6, Lava keeps 32."""
+    """Input sums stay below 2^15: silicon keeps 21 bits after the shift by 6, Lava keeps 32.
+
+    Whatever spikes come, or, where the compiler was told to measure them, on its calibration with a quarter to spare.
+    """
+    reports = program.metadata.get("layers", {})
     for layer in program.layers:
+        if reports.get(layer.name, {}).get("sum_measured"):
+            continue
         highest, lowest = np.zeros(layer.size, np.int64), np.zeros(layer.size, np.int64)
         for connection in program.into(layer.name):
             positive, negative = input_sums(connection.synapses, layer.size)
-            factor = largest_message(program.nodes[connection.source]) << max(0, connection.weight_exp)
+            message = largest_message(program.nodes[connection.source])
+            if message > 1:  # graded messages have signs
+                positive, negative = positive - negative, negative - positive
+            factor = message << max(0, connection.weight_exp)
             highest, lowest = highest + positive * factor, lowest + negative * factor
         largest = int(max(highest.max(initial=0), -lowest.min(initial=0)))
         if largest > SUM_LIMIT:

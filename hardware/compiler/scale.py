@@ -14,19 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler.lower import Projection
 from filopodia.hardware.compiler.neurons import Population
 
 WEIGHT_LIMIT = 254
+WEIGHT_EXP_LIMIT = 7
 SUM_LIMIT = 2**15 - 1
 VTH_LIMIT = 2**17 - 1
 BIAS_LIMIT = 2**12 - 1
 BIAS_EXP_LIMIT = 7
-FINE_THRESHOLD = 512
-"""Units that a threshold should have at least, so that rounding biases and thresholds stays below 0.1 %."""
+FINE_THRESHOLD = 4096
+"""Units that a threshold should have where v leaves the grid of the weights: ties and rounded biases then decide little."""
 
-SAMPLE = 4096
 CANDIDATES = 96
 
 
@@ -43,51 +42,85 @@ def even(values: NDArray[Any], scale: float, exp: int) -> NDArray[Any]:
     return rounded
 
 
-def largest_scale(neurons: Population, incoming: Sequence[Projection], largest_sum: float) -> float:
-    """The scale at which the first field would overflow; `largest_sum` is the largest input sum in the network's units."""
-    limits = [(SUM_LIMIT, largest_sum)]
-    limits.append((VTH_LIMIT, float(np.max(neurons.threshold, initial=0))))
-    limits.append((BIAS_LIMIT << (BIAS_EXP_LIMIT - 6), float(np.max(np.abs(neurons.bias), initial=0))))
+def ceiling(neurons: Population, incoming: Sequence[Projection], largest_sum: float, steps: int) -> float:
+    """The scale at which the first field would overflow.
+
+    `largest_sum` is the largest input sum in the network's units; `steps` is how long a read-out may add it up.
+    """
+    biggest = max((p.largest for p in incoming), default=0.0)
+    limits = [
+        (float(SUM_LIMIT), largest_sum),
+        (float(WEIGHT_LIMIT << WEIGHT_EXP_LIMIT), biggest),
+        (float(BIAS_LIMIT << (BIAS_EXP_LIMIT - 6)), float(np.max(np.abs(neurons.bias), initial=0))),
+    ]
+    current = largest_sum * _held(neurons.keep_u, steps)
+    limits.append((VTH_LIMIT - 1.0, current))  # u may not wrap past 2^23
+    if neurons.spikes:
+        limits.append((float(VTH_LIMIT), float(np.max(neurons.threshold, initial=0))))
+    else:
+        each = current + float(np.max(np.abs(neurons.bias), initial=0))
+        limits.append((VTH_LIMIT - 1.0, each * _held(neurons.keep_v, steps)))
     return min((limit / value for limit, value in limits if value > 0), default=math.inf)
 
 
-def candidates(neurons: Population, incoming: Sequence[Projection], ceiling: float) -> list[float]:
-    """Scales to choose from, the largest first; all use at least half of the weights' range that the limits leave.
+def _held(keep: NDArray[np.float64], steps: int) -> float:
+    """How many times its steady input a state can reach that keeps this share per step, within so many steps."""
+    kept = float(np.max(keep, initial=0))
+    return float(steps) if kept >= 1 else min(float(steps), 1 / (1 - kept))
 
-    Thresholds fall between two sums: weights are even, so v moves on even numbers and an odd threshold is never met exactly.
-    A leak takes v off that grid; half a unit above the odd number is then as good for > as for >=.
+
+def top_scale(neurons: Population, incoming: Sequence[Projection], limit: float) -> float:
+    """The largest scale worth using: the weights' range full, and the threshold fine enough where it has to be."""
+    largest = max((p.largest for p in incoming), default=0.0)
+    threshold = typical_threshold(neurons)
+    if largest == 0 and threshold == 0:
+        return min(1.0, limit)
+    top = (WEIGHT_LIMIT + 0.5) / largest if largest > 0 else FINE_THRESHOLD / threshold
+    if not neurons.spikes:
+        return limit if math.isfinite(limit) else top
+    if neurons.leaks or np.any(neurons.bias != 0) or neurons.threshold.ndim:
+        while 0 < top * threshold < FINE_THRESHOLD and 2 * top <= limit:
+            top *= 2
+    return min(top, limit)
+
+
+def typical_threshold(neurons: Population) -> float:
+    """The threshold that most neurons have or lie around; 0 for a read-out."""
+    return float(np.median(neurons.threshold)) if neurons.spikes and neurons.threshold.size else 0.0
+
+
+def candidates(neurons: Population, incoming: Sequence[Projection], top: float) -> list[float]:
+    """Scales to choose from, the largest first; all use at least half of the range up to `top`.
+
+    Thresholds are whole and odd: weights are even, so that a sum never meets them exactly, and > is as good as >=.
     """
-    largest = max((maps.largest(p.map) for p in incoming), default=0.0)
-    threshold = float(np.median(neurons.threshold)) if neurons.threshold.size else 0.0
-    top = (WEIGHT_LIMIT + 0.5) / largest if largest > 0 else (FINE_THRESHOLD / threshold if threshold > 0 else 1.0)
-    while top * threshold < FINE_THRESHOLD and threshold > 0 and 2 * top <= ceiling:
-        top *= 2
-    top = min(top, ceiling)
+    threshold = typical_threshold(neurons)
+    found = set(_lattices(incoming, top))
     if threshold <= 0 or top * threshold < 3:
-        return [top]
+        return sorted({top} | found, reverse=True)
     last = math.floor(top * threshold)
     steps = np.unique(np.geomspace(max(1, last // 2), last, CANDIDATES).astype(int) | 1)
-    extra = 0.5 if neurons.leaks else 0.0
-    chosen = {(int(m) + extra) / threshold for m in steps if (m + extra) / threshold <= top * (1 + 1e-9)}
-    return sorted(chosen | set(_lattices(incoming, top)), reverse=True) or [top]
+    found |= {int(m) / threshold for m in steps if m / threshold <= top * (1 + 1e-9)}
+    return sorted(found, reverse=True) or [top]
 
 
 def _lattices(incoming: Sequence[Projection], top: float) -> list[float]:
     """Scales at which all weights are even integers, if there are such."""
-    values = [(sample(p), maps.largest(p.map)) for p in incoming]
+    values = [(p.sample, p.largest) for p in incoming]
     largest = max((size for _, size in values), default=0.0)
     if largest <= 0:
         return []
     found = []
-    exp = max(0, round(math.log2(top * largest / WEIGHT_LIMIT)))
+    exp = max(0, round(math.log2(max(top * largest / WEIGHT_LIMIT, 1e-300))))
     for half in range(1, WEIGHT_LIMIT // 2 + 1):
         scale = 2.0 * half * 2**exp / largest
-        if scale <= top * (1 + 1e-6) and all(_on_grid(v, scale, size) for v, size in values):
+        if scale <= top * (1 + 1e-6) and all(on_grid(v, scale, size) for v, size in values):
             found.append(scale)
     return found
 
 
-def _on_grid(values: NDArray[np.float64], scale: float, largest: float) -> bool:
+def on_grid(values: NDArray[Any], scale: float, largest: float) -> bool:
+    """Whether all weights are even integers at this scale, float32 rounding aside."""
     exp = exponent(scale, largest)
     return bool(np.all(np.abs(even(values, scale, exp) * 2.0**exp - values * scale) < 1e-3))
 
@@ -96,14 +129,7 @@ def error(incoming: Sequence[Projection], scale: float) -> float:
     """Mean squared rounding error of the weights over their mean square, on a sample of each connection's weights."""
     lost = total = 0.0
     for projection in incoming:
-        values, exp = sample(projection), exponent(scale, maps.largest(projection.map))
+        values, exp = projection.sample, exponent(scale, projection.largest)
         lost += float(np.sum((even(values, scale, exp) * 2.0**exp / scale - values) ** 2))
         total += float(np.sum(values**2))
     return lost / total if total else 0.0
-
-
-def sample(projection: Projection) -> NDArray[np.float64]:
-    """At most SAMPLE non-zero weights, evenly spaced through the map's own layout."""
-    values = maps.weights(projection.map).reshape(-1)
-    values = values[values != 0]
-    return np.asarray(values[:: max(1, -(-len(values) // SAMPLE))], np.float64)

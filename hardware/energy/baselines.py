@@ -1,14 +1,14 @@
 """Baselines: the networks an SNN must be compared with, each with what it assumes.
 
-The unpruned SNN (the same spikes over every synapse the shapes allow), and the ANN of the same topology: one
-multiply-accumulate per synapse and inference, its weights and activations moved through memory, in a number format at 45 nm.
+The ANN of the same topology: one multiply-accumulate per synapse and inference, its weights and activations moved through
+memory, in a number format at 45 nm (or at an all-in price of a processor); pruned; or of a few bits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,10 @@ import msgspec
 import numpy as np
 
 from filopodia.errors import InputError
-from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.estimate import Cause, Constant, Estimate, estimate_events
-from filopodia.hardware.energy.events import LayerEvents, count_events, weight_format
+from filopodia.hardware.energy.estimate import Cause, Constant
 from filopodia.hardware.energy.fanout import synapses_of
-from filopodia.hardware.energy.prices import FORMATS, Costs, Format, Range, total
+from filopodia.hardware.energy.prices import Costs, Range, total
 from filopodia.hardware.program import Conv, Dense, Program
 
 
@@ -44,7 +42,10 @@ class Work:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A network that is no spiking one, priced: joules per inference by cause, without static energy, and what was assumed."""
+    """A network that is no spiking one, priced: joules per inference by cause, without static energy, and what was assumed.
+
+    `accuracy` in 0..1, None where nobody measured it.
+    """
 
     name: str
     costs: str
@@ -54,6 +55,7 @@ class Baseline:
     causes: tuple[Cause, ...]
     assumptions: tuple[str, ...]
     constants: tuple[Constant, ...]
+    accuracy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -145,61 +147,3 @@ def ann(
 def fair_bits(steps: int) -> int:
     """Bits of the QNN that says as much per neuron as T steps of spikes: ceil(log2(T + 1)) (Yan et al., arXiv:2409.08290)."""
     return math.ceil(math.log2(steps + 1))
-
-
-def unpruned_events(events: Mapping[str, LayerEvents], program: Program) -> dict[str, LayerEvents]:
-    """The same spikes over every synapse the shapes allow: pruned and zero synapses become synops of the layer's format."""
-    out = {}
-    for name, layer in events.items():
-        kinds = [weight_format(c) for c in program.into(name)]
-        synops: dict[Format, Any] = {f: layer.synops[f] + layer.zeros[f] for f in FORMATS}
-        if kinds:
-            synops[kinds[0]] = synops[kinds[0]] + layer.pruned
-        nothing = dict.fromkeys(FORMATS, np.zeros_like(layer.macs))
-        out[name] = replace(layer, synops=synops, zeros=nothing, pruned=np.zeros_like(layer.macs))
-    return out
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One run against its baselines: `pruned` and `unpruned` are the SNN on its chip, `like_for_like` the pruned SNN on the
-    logic of the ANNs (45 nm, int8), `anns` the ANNs."""
-
-    pruned: Estimate
-    unpruned: Estimate
-    like_for_like: Estimate
-    anns: tuple[Baseline, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "pruned": self.pruned.to_dict(),
-            "unpruned": self.unpruned.to_dict(),
-            "like_for_like": self.like_for_like.to_dict(),
-            "anns": [one.to_dict() for one in self.anns],
-        }
-
-
-def against_baselines(
-    activity: Activity,
-    program: Program,
-    costs: str | Path | Costs | None = None,
-    *,
-    step_s: float | None = None,
-    anns: Sequence[str] = ("cmos45/fp32", "cmos45/int8"),
-) -> Comparison:
-    """Price a run, its unpruned twin and the ANNs of its topology: fp32, int8, the pruned int8 one and the QNN of
-    ceil(log2(T + 1)) bits. Arguments as for `estimate`."""
-    events = count_events(activity, program)
-    table = load_costs(costs if costs is not None else program.chip or "loihi2")
-    whole = unpruned_events(events, program)
-    return Comparison(
-        pruned=estimate_events(events, program, table, backend=activity.backend, step_s=step_s),
-        unpruned=estimate_events(whole, program, table, backend=activity.backend, step_s=step_s),
-        like_for_like=estimate_events(events, program, load_costs("cmos45/int8"), backend=activity.backend, step_s=step_s),
-        anns=(
-            *(ann(program, one) for one in anns),
-            ann(program, "cmos45/int8", pruned=True),
-            ann(program, "cmos45/int8", bits=fair_bits(activity.steps)),
-        ),
-    )

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.events import LayerEvents, count_events, weight_format
+from filopodia.hardware.energy.count import count_events
+from filopodia.hardware.energy.events import LayerEvents, weight_format
 from filopodia.hardware.energy.latency import StepTimes, step_times
 from filopodia.hardware.energy.prices import FORMATS, ZERO, Costs, Price, Range, total
 from filopodia.hardware.program import Input, Program
@@ -152,6 +153,14 @@ class Estimate:
         """Plain values for JSON: numbers, strings, lists and dicts (ranges as {"low", "nominal", "high"}), with `complete`."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
         return {**plain, "complete": self.complete}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Estimate:
+        """The estimate that `to_dict` made plain. Raises InputError naming the key that does not fit."""
+        try:
+            return msgspec.convert(dict(plain), cls)
+        except msgspec.ValidationError as error:
+            raise InputError(str(error), where="estimate", allowed="what Estimate.to_dict writes") from None
 
 
 def estimate(
@@ -444,6 +453,7 @@ def _assumptions(events: Mapping[str, LayerEvents], program: Program, costs: Cos
 def _constants(costs: Costs, timed: bool) -> tuple[Constant, ...]:
     sections: list[tuple[str, Mapping[str, Price]]] = [("energy", costs.energy), ("power", costs.power)]
     if timed:
-        barriers = {f"barrier at {b.tiles} tiles": b for b in costs.barrier}
+        fields = Price.__struct_fields__
+        barriers = {f"barrier at {b.tiles} tiles": Price(**{f: getattr(b, f) for f in fields}) for b in costs.barrier}
         sections.append(("time", {**costs.time, **barriers}))
     return tuple(Constant(section, term, price) for section, prices in sections for term, price in prices.items())

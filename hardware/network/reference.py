@@ -6,31 +6,39 @@ Within a step every node is worked out once, in the network's order: its input i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
-from filopodia.hardware.network.build import NEURONS, SPIKING
+from filopodia.hardware.network.build import NEURONS
+from filopodia.hardware.network.delay import Past, delay_steps
+from filopodia.hardware.network.fields import size
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.network.neurons import Neuron, prepare, step
+from filopodia.hardware.network.records import Records
 from filopodia.hardware.network.transforms import transform
 
 Floats = NDArray[np.floating[Any]]
 Progress = Callable[[str, int, int], None]
 
 RECORDS = ("spikes", "u", "v")
+BATCH = 64  # samples run together
 
 
 def simulate_network(
     network: Network,
     spikes: ArrayLike | Mapping[str, ArrayLike],
     *,
-    record: Sequence[str] = ("spikes",),
+    record: Collection[str] = ("spikes",),
     dtype: Any = np.float32,
+    threads: int | None = None,
+    memory: int = 2**30,
     progress: Progress | None = None,
 ) -> Activity:
     """Run `network` on `spikes` [T, N, *input shape] (or one such array per input, by name) from rest, in float32 or float64.
@@ -38,7 +46,9 @@ def simulate_network(
     `record`: "spikes" keeps every spiking node's output [T, N, *shape] bool, "u" and "v" the synaptic current and the voltage
     after the step (in `states`). Outputs are always kept, under their own names: bool when all that leads to them spikes,
     else floats of `dtype`, and in `rates` their sum over time (int32, or floats).
-    `InputError` for inputs of a wrong name, shape or length, or values that are not finite.
+    Samples run in batches, `threads` of them at a time (default: one per processor), within `memory` bytes including the
+    result. `progress` is called with ("simulate", samples done, samples in all).
+    `InputError` for inputs of a wrong name, shape or length, values that are not finite, or too little memory.
     """
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
@@ -47,15 +57,28 @@ def simulate_network(
     if isinstance(record, str) or unknown:
         raise InputError(f"{record!r}", where="record", allowed=", ".join(map(repr, RECORDS)))
     entering = _inputs(network, spikes)
-    steps, samples = next(iter(entering.values())).shape[:2]
-    run = _Run(network, samples, dtype)
-    kept = _Records(network, steps, samples, dtype, record)
-    for t in range(steps):
-        run.step({name: values[t] for name, values in entering.items()}, first=t == 0)
-        kept.keep(t, run)
-        if progress is not None:
-            progress("simulate", t + 1, steps)
-    return kept.activity(f"{dtype.name}")
+    steps, samples = (int(n) for n in next(iter(entering.values())).shape[:2])
+    per_sample = dtype.itemsize * sum((4 + _past(network, name)) * size(shape) for name, shape in network.shapes.items())
+    kept = Records(network, steps, samples, dtype, record, memory - per_sample)
+    workers = threads or os.cpu_count() or 1
+    width: int = max(1, min(BATCH, samples, (memory - kept.bytes) // (per_sample * workers)))
+
+    def run_batch(start: int) -> int:
+        stop = min(start + width, samples)
+        batch = slice(start, stop)
+        run = _Run(network, stop - start, dtype)
+        for t in range(steps):
+            run.step({name: values[t, batch] for name, values in entering.items()}, first=t == 0)
+            kept.keep(t, batch, run.sent, run.u, run.v)
+        return stop - start
+
+    done = 0
+    with ThreadPoolExecutor(workers) as pool:
+        for count in pool.map(run_batch, range(0, samples, width)):
+            done += count
+            if progress is not None:
+                progress("simulate", done, samples)
+    return kept.activity(dtype.name)
 
 
 class _Run:
@@ -66,7 +89,7 @@ class _Run:
         self.neurons: dict[str, Neuron] = {}
         self.u: dict[str, Floats | None] = {}
         self.v: dict[str, Floats] = {}
-        self.pasts: dict[str, _Past] = {}
+        self.pasts: dict[str, Past] = {}
         self.sent: dict[str, Floats] = {}
         feedback = set(network.feedback)
         self.sources = {name: [(s, (s, name) in feedback) for s in network.sources(name)] for name in network.nodes}
@@ -79,10 +102,9 @@ class _Run:
                 self.u[name] = None if neuron.syn_keep is None else np.zeros(full, dtype)
                 self.sent[name] = np.zeros(full, dtype)
             elif kind == "Delay":
-                self.pasts[name] = _Past(np.rint(np.asarray(node.delay) / network.semantics.dt).astype(np.int64), full, dtype)
+                self.pasts[name] = Past(delay_steps(node.delay, network.semantics.dt), full, dtype)
             elif kind == "Output" and network.semantics.output_delay:
-                late = np.full(network.shapes[name], network.semantics.output_delay, np.int64)
-                self.pasts[name] = _Past(late, full, dtype)
+                self.pasts[name] = Past(np.full(network.shapes[name], network.semantics.output_delay), full, dtype)
         self.silent_at_start = frozenset() if network.semantics.recurrent_input_at_start else _only_recurrent(network)
 
     def step(self, entering: Mapping[str, NDArray[Any]], first: bool) -> None:
@@ -118,25 +140,12 @@ class _Run:
         return total
 
 
-class _Past:
-    """The last values of a signal: each neuron reads `steps` steps back, zeros before the start."""
-
-    def __init__(self, steps: NDArray[np.int64], full: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.least = int(steps.min()) if steps.size else 0
-        self.length = (int(steps.max()) if steps.size else 0) + 1
-        self.steps = steps
-        self.ring = np.zeros((self.length, *full), dtype)
-        self.now = 0
-
-    def write(self, values: Floats) -> None:
-        self.ring[self.now] = values
-
-    def read(self) -> Floats:
-        slots = np.broadcast_to((self.now - self.steps) % self.length, self.ring.shape[1:])
-        return cast(Floats, np.take_along_axis(self.ring, slots[None], axis=0)[0])
-
-    def advance(self) -> None:
-        self.now = (self.now + 1) % self.length
+def _past(network: Network, name: str) -> int:
+    """Steps of the past that a node keeps."""
+    node, semantics = network.nodes[name], network.semantics
+    if type(node).__name__ == "Delay":
+        return int(delay_steps(node.delay.max(), semantics.dt)) + 1
+    return semantics.output_delay if type(node).__name__ == "Output" else 0
 
 
 def _only_recurrent(network: Network) -> frozenset[str]:
@@ -149,53 +158,6 @@ def _only_recurrent(network: Network) -> frozenset[str]:
         if all((source, name) in feedback or source in found for source in network.sources(name)):
             found.add(name)
     return frozenset(found)
-
-
-class _Records:
-    """Arrays [T, N, *shape] of what the caller wants kept."""
-
-    def __init__(self, network: Network, steps: int, samples: int, dtype: np.dtype[Any], record: Sequence[str]) -> None:
-        self.network, self.steps, self.samples = network, steps, samples
-        kinds = {name: type(node).__name__ for name, node in network.nodes.items()}
-        self.binary = {
-            name for name in network.outputs if all(kinds[source] in SPIKING for source in network.sources(name))
-        } & _single_source(network)
-        spiking = [name for name, kind in kinds.items() if kind in SPIKING] if "spikes" in record else []
-        self.signals: dict[str, NDArray[Any]] = {}
-        for name in [*spiking, *network.outputs]:
-            kept = np.bool_ if name not in network.outputs or name in self.binary else dtype
-            self.signals[name] = np.zeros((steps, samples, *network.shapes[name]), kept)
-        self.states: dict[str, dict[str, NDArray[Any]]] = {key: {} for key in ("u", "v") if key in record}
-        for key, arrays in self.states.items():
-            for name, kind in kinds.items():
-                if kind in NEURONS and (key == "v" or kind.startswith("Cuba")):
-                    arrays[name] = np.zeros((steps, samples, *network.shapes[name]), dtype)
-
-    def keep(self, t: int, run: _Run) -> None:
-        for name, array in self.signals.items():
-            array[t] = run.sent[name]
-        for name, array in self.states.get("v", {}).items():
-            array[t] = run.v[name]
-        for name, array in self.states.get("u", {}).items():
-            array[t] = run.u[name]
-
-    def activity(self, backend: str) -> Activity:
-        rates: dict[str, Any] = {}
-        for name, array in self.signals.items():
-            rates[name] = array.sum(axis=0, dtype=np.int32 if array.dtype == np.bool_ else array.dtype)
-        return Activity(
-            backend=backend,
-            steps=self.steps,
-            samples=self.samples,
-            spikes=self.signals,
-            rates=rates,
-            states=self.states,
-            metadata=dict(self.network.metadata),
-        )
-
-
-def _single_source(network: Network) -> set[str]:
-    return {name for name in network.outputs if len(network.sources(name)) == 1}
 
 
 def _inputs(network: Network, spikes: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:

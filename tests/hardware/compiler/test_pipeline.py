@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from filopodia import hardware
-from filopodia.errors import ChipLimitError, InputError, UnsupportedError
+from filopodia.errors import ChipLimitError, InputError
 from filopodia.hardware.program import Conv, Dense, Sparse
 
 
@@ -159,9 +159,3 @@ def test_weights_that_are_no_numbers_are_refused_by_name(make_network, value):
     weight[1, 2] = value
     with pytest.raises(InputError, match=r"input -> n: 1 weights that are not finite"):
         hardware.compile(make_network({"fc": nir.Linear(weight), "n": _if((3,))}, (4,)))
-
-
-def test_an_output_without_neurons_is_refused(make_network):
-    nodes = {"fc": nir.Linear(np.ones((3, 4))), "n": _if((3,)), "last": nir.Linear(np.ones((2, 3)))}
-    with pytest.raises(UnsupportedError, match="does not spike"):
-        hardware.compile(make_network(nodes, (4,)))

@@ -16,7 +16,7 @@ from filopodia.hardware import against_baselines, ann, estimate
 from filopodia.hardware.activity import Activity, Counts
 from filopodia.hardware.chip import load_costs
 from filopodia.hardware.energy.baselines import fair_bits, work
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.fanout import conv_shape, fanout, image_shape
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program, Sparse, Synapses
 
@@ -53,8 +53,8 @@ def sparse(weight: NDArray[np.int16], stored: NDArray[np.bool_]) -> Sparse:
 
 
 def layer(name: str, shape: tuple[int, ...], latency: int = 1) -> Layer:
-    one = np.array(1, np.int32)
-    return Layer(name, shape, du=one, dv=one, vth=one, bias=one, latency=latency)
+    one, none = np.array(1, np.int32), np.array(0, np.int32)
+    return Layer(name, shape, du=one, dv=one, vth=one, bias=none, latency=latency)
 
 
 def small(seed: int = 0, *, cores: bool = True) -> tuple[Program, Activity]:
@@ -142,6 +142,25 @@ def test_events_are_those_counted_one_by_one() -> None:
     assert arrived <= on_time  # what arrives after the sample's last step is lost
     assert events["c"].crossings.sum() > 0
     assert events["c"].hops_x.shape == (2, 4, 3)
+
+
+def test_idle_neurons_are_those_at_rest() -> None:
+    program, activity = small()
+    rng = np.random.default_rng(1)
+    shapes = {x.name: (4, 3, *x.shape) for x in program.layers}
+    states = {s: {n: rng.integers(0, 2, shape) for n, shape in shapes.items()} for s in ("u", "v")}
+    events = count_events(replace(activity, states=states), program)["d"]
+    some = activity.spikes["d"] | (states["u"]["d"] != 0) | (states["v"]["d"] != 0)
+    some[1:] |= some[:-1].copy()
+    assert events.active is not None
+    np.testing.assert_array_equal(events.active.sum(axis=0), some.sum(axis=2))
+    found = estimate(replace(activity, states=states), program, "loihi1/davies2018")
+    counts = {c.name: c.count for c in found.by_cause}
+    assert counts["neuron updates, active"] + counts["neuron updates, idle"] == 4 * 46
+    biased = replace(program, layers=tuple(replace(x, bias=np.array(1, np.int32)) for x in program.layers))
+    always = count_events(activity, biased)["c"]
+    assert always.active is not None
+    np.testing.assert_array_equal(always.active, always.updates)
 
 
 def test_totals_from_counts_alone_price_the_same_synops() -> None:
