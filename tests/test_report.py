@@ -66,7 +66,7 @@ def test_the_verdict_is_honest(
     own: tuple[float, ...], twin: tuple[float, ...], ann: tuple[float, ...], standing: str, words: tuple[str, ...]
 ) -> None:
     rows = (contestant(contest.OWN, *own), contestant(contest.TWIN, *twin), contestant("ANN, int8", *ann, group="artificial"))
-    sentence, _, found = contest.verdict(rows, "Loihi 2")
+    sentence, found = contest.verdict(rows, "Loihi 2")
     assert found == standing
     for word in words:
         assert word in sentence
