@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .folding import fold as fold
     from .golden_file import Golden as Golden
     from .golden_file import read_golden as read_golden
     from .golden_file import write_golden as write_golden
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "NirModule": "nir_to_torch",
     "from_nir": "nir_to_torch",
+    "fold": "folding",
     "golden": "record",
     "Golden": "golden_file",
     "read_golden": "golden_file",

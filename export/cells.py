@@ -168,15 +168,14 @@ class Neuron(Cell):
         v = torch.zeros_like(like) if self.start is None else torch.zeros_like(like) + self.start  # type: ignore[operator]
         return (torch.zeros_like(like), v) if "i" in self.states else (v,)
 
-    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of the neuron."""
+    def charge(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Voltage after the input, before firing; and the new current, where there is one."""
         c: Any = self
         current: State = ()
         v = state[-1]
         if "i" in self.states:
-            i = state[0] * c.i_keep + (x if c.i_gain is None else x * c.i_gain)
-            current = (i,)
-            x = i
+            x = state[0] * c.i_keep + (x if c.i_gain is None else x * c.i_gain)
+            current = (x,)
         x = x if c.gain is None else x * c.gain
         if c.tau is not None and c.undivided:
             v = v - (v if c.leak is None else v - c.leak) / c.tau + x
@@ -186,6 +185,12 @@ class Neuron(Cell):
             v = v * c.v_keep + x if c.leak is None else c.leak + (v - c.leak) * c.v_keep + x
         else:
             v = v + x
+        return v, current
+
+    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of the neuron."""
+        c: Any = self
+        v, current = self.charge(x, state)
         if not self.fires:
             return v, (*current, v)
         spikes = v >= c.threshold if self.inclusive else v > c.threshold

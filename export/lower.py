@@ -13,7 +13,7 @@ from torch import Tensor
 
 from filopodia.errors import UnsupportedError
 
-from .fold import scaled, shifted
+from .affine import scaled, shifted
 from .joins import split_joins
 from .ops import Conv, Dense, Gain, Graph, Neuron, Norm, Op, Pool, Shift, Step
 
@@ -62,7 +62,7 @@ def undivided_inputs(graph: Graph) -> Graph:
     return graph.with_ops(ops)
 
 
-def absorb(graph: Graph) -> Graph:
+def absorb(graph: Graph, kinds: tuple[type, ...] = (Norm, Gain, Shift)) -> Graph:
     """Move each BatchNorm, factor and constant into the Conv or Dense before it, where that is all that reads it."""
     ops = dict(graph.ops)
     kept_outputs = dict(graph.outputs)
@@ -71,7 +71,7 @@ def absorb(graph: Graph) -> Graph:
     for number, op in graph.ops.items():
         inputs = tuple(moved.get(n, n) for n in op.inputs)
         ops[number] = op = replace(op, inputs=inputs)
-        if not isinstance(op.what, Norm | Gain | Shift):
+        if not isinstance(op.what, kinds):
             continue
         source = ops[inputs[0]]
         if not isinstance(source.what, Dense | Conv) or readers[op.inputs[0]] != 1 or op.inputs[0] in graph.outputs.values():

@@ -242,10 +242,13 @@ def add_adaptive(tracer: Tracer, name: str, mark: Mark, shape: Shape, out: Shape
 
 
 def _flatten(tracer: Tracer, module: nn.Flatten, mark: Mark, shape: Shape, out: Shape) -> int:
-    _per_sample(tracer, module, mark)
-    start, end = module.start_dim, module.end_dim
-    rank = len(shape) + 1  # SpikingJelly's Flatten sees one leading axis in both step modes
-    return add_flatten(tracer, _name(tracer, "flatten"), mark, start % rank - 1, end % rank - 1, shape, out)
+    axes = mark.lead.axes
+    if isinstance(module, sj_base.StepModule):
+        _per_sample(tracer, module, mark)
+        axes = 1  # SpikingJelly's Flatten sees one leading axis in both step modes
+    rank = len(shape) + axes
+    start, end = module.start_dim % rank - axes, module.end_dim % rank - axes
+    return add_flatten(tracer, _name(tracer, "flatten"), mark, start, end, shape, out)
 
 
 def add_flatten(tracer: Tracer, name: str, mark: Mark, start: int, end: int, shape: Shape, out: Shape) -> int:

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 import filopodia
 from filopodia.errors import InputError, UnsupportedError
 
+from .exact import order_dependent
 from .kernels import checkable
 from .lower import lower
 from .ops import Add, Conv, Dense, Flat, Gain, Graph, Neuron, Op, Pool, Previous, Shape, Source, Step
+from .replay import checked
 from .seconds import time_constant
 from .trace import Sample, trace
 
@@ -38,10 +40,15 @@ def to_nir(model: nn.Module, sample: Sample, *, dt: float = 1e-3, readout: Mappi
     the input itself is allowed when the input holds only zeros and ones. `dt` is the length of a step in seconds. `readout`
     overrides {"classes", "votes"}, by default the size of the output and the size of a final VotingLayer.
 
+    The graph is run beside the model on the sample before it is returned: all layers must spike alike (`replay`).
+
     Raises UnsupportedError, with the module's path, for whatever cannot be said exactly, and InputError for a model in
     training mode or with weights that are not float32 and finite.
     """
-    return graph_to_nir(lower(trace(model, sample)), dt=dt, readout=readout)
+    graph = lower(trace(model, sample))
+    made = graph_to_nir(graph, dt=dt, readout=readout)
+    checked(model, sample, graph, made)
+    return made
 
 
 def graph_to_nir(graph: Graph, *, dt: float, readout: Mapping[str, int] | None = None) -> nir.NIRGraph:
@@ -113,6 +120,7 @@ def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict
         warnings.warn(
             f"{shifted[0]} resets to a voltage other than 0; many readers of NIR start it at 0 or ignore v_reset", stacklevel=3
         )
+    loose = order_dependent(graph)
     rules = {neuron.at_threshold for _, neuron in neurons}
     facts: dict[str, Any] = {
         "filopodia_format": FORMAT,
@@ -124,6 +132,7 @@ def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict
         "recurrent_input_at_start": True,
         "output_delay": 0,
         "density": {op.name: _density(array(op.what.weight)) for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
+        "exact_sums": {op.name: op.name not in loose for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
         "created_by": f"filopodia {filopodia.__version__}",
     }
     if graph.over_time:

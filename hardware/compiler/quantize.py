@@ -97,7 +97,14 @@ def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, 
         highest = scale * scales.SUM_LIMIT / bound * 0.9999
         below = [c.scale for c in choices(neurons, incoming, frame) if c.scale <= highest] if choice is None else []
         scale = below[0] if below else highest
-    made = _layer(neurons, connections, scale)
+    return requantized(neurons, connections, scale, frame)
+
+
+def requantized(
+    neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float, frame: Frame
+) -> QuantizedLayer:
+    """The layer around connections that are integers already, with its report."""
+    made, bound = _layer(neurons, connections, scale), _bound(connections, frame)
     measured = frame.largest_sum is not None
     sums = {"largest_sum": int(frame.largest_sum * scale) if frame.largest_sum is not None else bound, "sum_measured": measured}
     return replace(made, report={**made.report, **sums})

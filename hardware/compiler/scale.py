@@ -24,7 +24,7 @@ VTH_LIMIT = 2**17 - 1
 BIAS_LIMIT = 2**12 - 1
 BIAS_EXP_LIMIT = 7
 FINE_THRESHOLD = 4096
-"""Units that a threshold should have where v leaves the grid of the weights: a tie, or a bias rounded off, then decides little."""
+"""Units that a threshold should have where v leaves the grid of the weights: ties and rounded biases then decide little."""
 
 CANDIDATES = 96
 

@@ -22,6 +22,7 @@ from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.inputs import messages
 
 RunCfg = Literal["Loihi2SimCfg", "Loihi2HwCfg"]
+Actors = Literal["processes", "threads"]
 
 PAGE = 4096
 
@@ -48,10 +49,16 @@ def prepare(program: Program, spikes: Any, record: frozenset[str], tag: str) -> 
     return Run(program, given, record, job, steps, samples)
 
 
-def write(runs: Sequence[Run], folder: Path, prefix: str, run_cfg: RunCfg) -> None:
+def write(runs: Sequence[Run], folder: Path, prefix: str, run_cfg: RunCfg, actors: Actors) -> None:
     """Lay out the folder: the plan, its arrays, the inputs, and room for what is recorded. Raises LavaError when it is full."""
     jobs = [run.job.plan for run in runs]
-    plan = {"version": PLAN_VERSION, "shared_memory_prefix": prefix, "run_cfg": run_cfg, "jobs": jobs}
+    plan = {
+        "version": PLAN_VERSION,
+        "shared_memory_prefix": prefix,
+        "run_cfg": run_cfg,
+        "actors": actors,
+        "jobs": jobs,
+    }
     try:
         (folder / "plan.json").write_text(json.dumps(plan))
         arrays: dict[str, Any] = {key: array for run in runs for key, array in run.job.arrays.items()}

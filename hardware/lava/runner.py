@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
-from filopodia.hardware.lava.exchange import RunCfg, check_board, check_shared_memory, collect, prepare, write
+from filopodia.hardware.lava.exchange import Actors, RunCfg, check_board, check_shared_memory, collect, prepare, write
 from filopodia.hardware.lava.follow import LavaStopped, follow
 from filopodia.hardware.lava.plan import STATES
 from filopodia.hardware.lava.process import Worker
@@ -58,9 +58,15 @@ def run_many(
     record: Collection[str] = ("spikes",),
     time_limit_s: float = 600.0,
     run_cfg: RunCfg = "Loihi2SimCfg",
+    actors: Actors = "processes",
     progress: Progress | None = None,
 ) -> list[Activity]:
-    """`run_lava` for many (program, spikes) pairs with one start of Lava; progress counts samples over all of them."""
+    """`run_lava` for many (program, spikes) pairs with one start of Lava; progress counts samples over all of them.
+
+    Lava runs every group of neurons and every connection as an operating system process. `actors="threads"` runs them as
+    threads of one process instead, with Lava's compiler, runtime, channels and models unchanged: three times as fast for
+    many small programs.
+    """
     deadline = time.monotonic() + time_limit_s
     unknown = [name for name in record if name not in STATES]
     if isinstance(record, str) or unknown:
@@ -75,7 +81,7 @@ def run_many(
     with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as name:
         folder = Path(name)
         prefix = f"{folder.name}-"
-        write(runs, folder, prefix, run_cfg)
+        write(runs, folder, prefix, run_cfg, actors)
         with Worker(_command(python, folder), folder, prefix, _environment()) as worker:
             follow(worker, runs, folder, deadline, time_limit_s, progress)
         return [collect(run, folder, run.samples) for run in runs]

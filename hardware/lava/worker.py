@@ -20,6 +20,7 @@ Standard output is the protocol: lines that start with "@" hold one JSON object 
 import json
 import logging
 import os
+import queue
 import secrets
 import shutil
 import signal
@@ -29,6 +30,7 @@ import time
 import traceback
 from multiprocessing import shared_memory
 from pathlib import Path
+from types import SimpleNamespace
 
 PLAN_VERSION = 1
 
@@ -45,6 +47,7 @@ if __name__ == "__main__":
     name_shared_memory(PLAN["shared_memory_prefix"])
 
 import numpy as np  # noqa: E402
+from lava.magma.compiler.channels import pypychannel  # noqa: E402
 from lava.magma.core.decorator import implements, requires, tag  # noqa: E402
 from lava.magma.core.model.py.model import PyLoihiProcessModel  # noqa: E402
 from lava.magma.core.model.py.ports import PyOutPort  # noqa: E402
@@ -54,6 +57,8 @@ from lava.magma.core.resources import CPU  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol  # noqa: E402
+from lava.magma.runtime import runtime  # noqa: E402
+from lava.magma.runtime.message_infrastructure import multiprocessing as infrastructure  # noqa: E402
 from lava.proc.conv.models import PyConvModelFixed  # noqa: E402
 from lava.proc.conv.process import Conv  # noqa: E402
 from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc  # noqa: E402
@@ -254,32 +259,73 @@ def build(job, arrays, folder, adapt=None):
     return inputs, layers, connections
 
 
+class ThreadActor(threading.Thread):
+    """Stands for Lava's SystemProcess: the same work in a thread of ours."""
+
+    def __init__(self, target, args, kwargs):
+        super().__init__(daemon=True)
+        self.work = (target, args, kwargs)
+        self.exception = None
+        self._parent_pid = os.getpid()
+
+    def run(self):
+        target, args, kwargs = self.work
+        try:
+            target(*args, **kwargs)
+        except Exception as error:
+            self.exception = (error, traceback.format_exc())
+
+
+class PlainMemory:
+    """Stands for Lava's SharedMemoryManager where threads share their memory anyway."""
+
+    def start(self):
+        pass
+
+    def shutdown(self):
+        pass
+
+    def create_shared_memory(self, size):
+        return SimpleNamespace(buf=memoryview(bytearray(size)))
+
+
+def use_threads():
+    """Run Lava's actors as threads: for small programs, forking a process for each costs three times what running them does.
+
+    Lava's compiler, runtime service, channels, protocol and models stay as they are.
+    """
+    infrastructure.SystemProcess = ThreadActor
+    infrastructure.SharedMemoryManager = PlainMemory
+    pypychannel.Semaphore = threading.Semaphore
+    runtime.Queue = queue.Queue
+
+
 class Watch(threading.Thread):
-    """Ends the worker when a Lava process dies, which Lava itself waits for without end, or when the runner is gone."""
+    """Ends the worker when an actor of Lava's ends before its time, for which Lava itself would wait without end."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.actors = []
-        self.pids = []
 
     def look_after(self, actors):
-        self.pids = [actor.pid for actor in actors]
-        self.actors = actors
+        self.actors = [(actor, getattr(actor, "pid", None)) for actor in actors]  # a joined process has lost its pid
 
     def let_go(self):
-        self.actors, self.pids = [], []
+        self.actors = []
 
     def run(self):
         while True:
             time.sleep(0.1)
-            ends = {pid: end for pid in self.pids if (end := ended(pid)) is not None}
-            if ends and self.pids:
+            ends = [end for actor, pid in self.actors if (end := ended(actor, pid)) is not None]
+            if ends and self.actors:
                 time.sleep(0.5)  # its traceback may still be on the way, and others may follow
-                give_up(self.actors, ends)
+                give_up([actor for actor, _ in self.actors], ends)
 
 
-def ended(pid):
-    """How a child ended, without taking its exit status away from multiprocessing; None while it runs."""
+def ended(actor, pid):
+    """How an actor ended, without taking its exit status away from multiprocessing; None while it runs."""
+    if pid is None:
+        return None if actor.is_alive() else "its thread returned"
     try:
         status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -293,7 +339,7 @@ def ended(pid):
 
 def give_up(actors, ends):
     """Report what is known about processes that ended, and leave at once: Lava's own clean-up would hang."""
-    say("died", ends=sorted({str(end) for end in ends.values()}), traceback="\n".join(tracebacks(actors)))
+    say("died", ends=sorted(set(ends)), traceback="\n".join(tracebacks(actors)))
     os._exit(3)
 
 
@@ -394,6 +440,8 @@ def main():
     watch = Watch()
     watch.start()
     say("ready", python=sys.version.split()[0])
+    if PLAN["actors"] == "threads":
+        use_threads()
     on_board = PLAN["run_cfg"] == "Loihi2HwCfg"
     if on_board and not loihi.is_installed():
         say("no board", python=sys.executable)
@@ -404,7 +452,7 @@ def main():
         for index, job in enumerate(PLAN["jobs"]):
             (run_on_board if on_board else run)(index, job, arrays, FOLDER, watch)
     except BaseException:
-        say("failed", traceback="\n".join([traceback.format_exc(), *tracebacks(watch.actors)]))
+        say("failed", traceback="\n".join([traceback.format_exc(), *tracebacks([actor for actor, _ in watch.actors])]))
         sys.stdout.flush()
         os._exit(3)  # Lava's own clean-up hangs after an error; the runner ends the process group
     say("finished")

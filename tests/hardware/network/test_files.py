@@ -116,6 +116,18 @@ def test_a_nested_graph_that_nir_cannot_read(tmp_path: Path) -> None:
     assert hardware.load(path).shapes["sub.p"] == (1, 2, 2)
 
 
+def test_a_misspelt_node_in_the_edges_of_a_published_graph(tmp_path: Path) -> None:
+    """The recurrent subgraphs of the NIR paper: edges say `lif`, the node is `lif1`."""
+    nodes = ENDS | {"w_rec": {"type": "Linear", "weight": np.eye(3)}, "lif1": LIF}
+    edges = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
+    with pytest.warns(UserWarning, match="edges name 'lif', which is no node; taken as 'lif1'"):
+        network = hardware.load(write(tmp_path / "a.nir", nodes, edges), dt=1e-3)
+    assert network.feedback == (("lif1", "w_rec"),)
+    nodes["other"] = LIF  # two nodes that no edge names: nothing to guess by
+    with pytest.raises(FileError, match="no node named 'lif'"):
+        hardware.load(write(tmp_path / "a.nir", nodes, edges), dt=1e-3)
+
+
 def test_an_edge_written_twice_counts_twice(tmp_path: Path) -> None:
     edges = [("input", "n"), ("input", "n"), ("n", "output")]
     path = write(tmp_path / "a.nir", ENDS | {"n": {"type": "Scale", "scale": np.ones(3)}}, edges)
