@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from filopodia.prune.evaluation import Evaluation as Evaluation
     from filopodia.prune.evaluation import evaluate as evaluate
     from filopodia.prune.evaluation import readout as readout
+    from filopodia.prune.methods import make_pruner as make_pruner
     from filopodia.prune.nets import build_net as build_net
     from filopodia.prune.pruner import Pruner as Pruner
     from filopodia.prune.schedule import Schedule as Schedule
@@ -38,6 +39,7 @@ _HOMES = {
     "data": ("DataSet", "Samples", "load_data"),
     "encoding": ("encode",),
     "evaluation": ("Evaluation", "evaluate", "readout"),
+    "methods": ("make_pruner",),
     "nets": ("build_net",),
     "pruner": ("Pruner",),
     "schedule": ("Schedule",),

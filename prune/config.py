@@ -62,8 +62,10 @@ class NetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class PruneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How it becomes sparse."""
 
-    method: Literal["stds", "dense"] = "stds"
-    """The pruner; `dense` prunes nothing."""
+    method: Literal[
+        "stds", "dense", "soft_threshold", "grad_r", "gradual_magnitude", "one_shot_magnitude", "random", "set", "rigl", "upr"
+    ] = "stds"
+    """The pruner; `dense` prunes nothing. All the others end on the same target and train the same number of steps."""
     target_sparsity: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.9
     """Zero weights over all pruned weights at the end, reached exactly."""
     schedule: Literal["linear", "sine", "cubic", "cosine_lr"] = "cubic"
