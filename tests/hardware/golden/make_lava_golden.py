@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from filopodia.hardware.lava.plan import plan_job
 from filopodia.hardware.lava.runner import run_many
 
 HERE = Path(__file__).parent
@@ -27,6 +28,8 @@ spec.loader.exec_module(lava_programs)
 
 def main(count: int, seed: int, file: str) -> None:
     cases = lava_programs.draw_cases(count, seed)
+    for case in cases:
+        plan_job(case.program, steps=1, samples=1, record={})  # refuse the whole run before it starts
     kept = []
     started = time.monotonic()
     for start in range(0, len(cases), BATCH):
