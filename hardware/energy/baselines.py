@@ -17,9 +17,9 @@ import numpy as np
 
 from filopodia.errors import InputError
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.estimate import Cause, Constant
 from filopodia.hardware.energy.fanout import synapses_of
 from filopodia.hardware.energy.prices import Costs, Range, total
+from filopodia.hardware.energy.result import Cause, Constant
 from filopodia.hardware.program import Conv, Dense, Program
 
 

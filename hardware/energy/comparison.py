@@ -15,10 +15,11 @@ from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
 from filopodia.hardware.energy.baselines import Baseline, ann, fair_bits
 from filopodia.hardware.energy.count import count_events
-from filopodia.hardware.energy.estimate import Estimate, estimate_events
+from filopodia.hardware.energy.estimate import estimate_events
 from filopodia.hardware.energy.events import LayerEvents, weight_format
 from filopodia.hardware.energy.neurobench import metrics_of
 from filopodia.hardware.energy.prices import FORMATS, Costs, Format
+from filopodia.hardware.energy.result import Estimate
 from filopodia.hardware.energy.verdict import Verdict, verdict
 from filopodia.hardware.program import Program
 

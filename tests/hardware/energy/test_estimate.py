@@ -222,6 +222,21 @@ def test_an_all_in_price_holds_the_rest() -> None:
     assert found.dynamic.nominal == pytest.approx(26e-12 * found.synop_spread.mean)
 
 
+def test_an_all_in_price_of_other_work_prices_nothing() -> None:
+    program, activity = small()
+    found = estimate(activity, program, "gpu/ann")
+    assert found.dynamic.nominal == 0
+    assert any(text.startswith("synops") for text in found.unpriced)
+    assert estimate(activity, program, "gpu").dynamic.nominal > 0
+
+
+def test_evidence_is_shared_out() -> None:
+    program, activity = small()
+    found = estimate(activity, program, "loihi2")
+    assert sum(found.evidence.values()) == pytest.approx(1)
+    assert set(found.evidence) == {"calibrated", "projected"}
+
+
 def test_estimate_is_json() -> None:
     program, activity = small()
     text = json.dumps(estimate(activity, program).to_dict())
