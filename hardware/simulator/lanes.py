@@ -81,28 +81,29 @@ def _count_planes(
 ) -> None:
     """One row: the bit planes of the sum over digits of 2^k * spike vector, `total` of them, at `planes`.
 
-    Per power: `s` starts as the odd one out of the carries from below and of the digits, then takes two vectors at a time;
-    what overflows goes to the list of carries for the next power (two lists in turn).
+    Per power, `s` takes two vectors at a time, and what overflows goes to the list of carries for the next power (two lists in
+    turn). A zero fills that list up to an even number: then every count depends on the table alone, and where
+    rows have equal numbers of pairs (see digits.py) the processor foresees every loop's end.
     """
     w = uint64(len(width))
     carry_in = planes + uint64(PLANES)
     carry_out = carry_in + carry_room
     digit_planes, sources = uint64(counts.shape[1]), uint64(counts.shape[2])
-    carries = uint64(0)
+    zero = load(words, uint64(0), width)  # vector 0
+    carries, last = uint64(0), uint64(0)
     plane = uint64(0)
     while plane < digit_planes or (carries > uint64(0) and plane < total):
         new = uint64(0)
-        odd = carries & uint64(1)
-        s = load(words, (carry_in + carries - uint64(1)) * w * odd, width)  # vector 0 is all zero
+        s = zero
         if plane < digit_planes:
             for source in range(sources):
                 n = uint64(counts[row, plane, source])
                 base = uint64(bases[source, place]) + chunk
                 single = n & uint64(1)
                 a = load(words, (base + uint64(ops[at])) * w * single, width)
-                store(words, (carry_out + new) * w, s & a)
-                new += odd & single
-                odd = odd | single if source == uint64(0) else uint64(1)
+                if source > uint64(0):
+                    store(words, (carry_out + new) * w, s & a)
+                    new += uint64(1)
                 s = s ^ a
                 at += single
                 end = at + (n - single)
@@ -114,9 +115,8 @@ def _count_planes(
                     s = either ^ s
                     new += uint64(1)
                     at += uint64(2)
-                odd = uint64(1)
         pair = uint64(0)
-        while pair + uint64(1) < carries:
+        while pair < carries:
             a = load(words, (carry_in + pair) * w, width)
             b = load(words, (carry_in + pair + uint64(1)) * w, width)
             either = a ^ b
@@ -125,12 +125,15 @@ def _count_planes(
             new += uint64(1)
             pair += uint64(2)
         store(words, (planes + plane) * w, s)
+        if plane >= digit_planes and last == uint64(1):
+            new = uint64(0)  # a single carry and the zero beside it cannot overflow
+        store(words, (carry_out + new) * w, zero)
+        carries = new + (new & uint64(1))
+        last = new
         plane += uint64(1)
-        carries = new
         carry_in, carry_out = carry_out, carry_in
     while plane < total:
-        a = load(words, uint64(0), width)
-        store(words, (planes + plane) * w, a)
+        store(words, (planes + plane) * w, zero)
         plane += uint64(1)
 
 
