@@ -70,30 +70,10 @@ def _list_digits(starts: Any, data: Any, columns: Any, scale: Any, source: Any, 
                 power += 1
 
 
-def _fill(at: Any, ends: Any, ops: Any) -> None:
-    """Where a list is longer than its digits, fill it with pairs of the first vector in reach and its inverse."""
-    for i in range(len(ends)):
-        for k in range(at[i], ends[i]):
-            ops[uint64(k)] = uint32((ends[i] - k) & 1)
-
-
 count_digits = kernel(_count_digits)
-fill = kernel(_fill)
 list_digits = kernel(_list_digits)
 
-FILL = 6  # pairs that may be added to a row's average to spare a mispredicted branch per power
-
 Rows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # starts, vectors, weights
-
-
-def _even_out(counts: NDArray[np.int32], constants: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Give all rows the same number of pairs of a power where that costs little: a vector and its inverse add up to 1."""
-    pairs = counts >> 1
-    most = pairs.max(axis=0, keepdims=True)
-    missing = np.where(most - pairs.mean(axis=0, keepdims=True) <= FILL, most - pairs, 0)
-    constants += (missing.sum(axis=2, dtype=np.int64) << np.arange(counts.shape[1])).sum(axis=1)
-    evened: NDArray[np.int32] = (counts + 2 * missing).astype(np.int32)
-    return evened
 
 
 def write(sources: list[Rows], scales: list[tuple[int, int]], powers: int) -> Digits:
@@ -103,7 +83,6 @@ def write(sources: list[Rows], scales: list[tuple[int, int]], powers: int) -> Di
     constants = np.zeros(n, np.int64)
     for i, (starts, _, data) in enumerate(sources):
         count_digits(starts, data, np.array(scales[i], np.int64), i, counts, constants)
-    counts = _even_out(counts, constants)
     used = max(1, int(np.max(np.flatnonzero(counts.any(axis=(0, 2))), initial=0)) + 1)
     counts = np.ascontiguousarray(counts[:, :used])
     ends = np.cumsum(counts.reshape(-1), dtype=np.int64)
@@ -113,7 +92,6 @@ def write(sources: list[Rows], scales: list[tuple[int, int]], powers: int) -> Di
     at = np.ascontiguousarray(at)
     for i, (starts, vectors, data) in enumerate(sources):
         list_digits(starts, data, vectors, np.array(scales[i], np.int64), i, at, ops)
-    fill(at.reshape(-1), ends, ops)
     most = int(counts.sum(axis=2).max(initial=0))
     return Digits(ops, counts, first, constants.astype(np.int32), most + len(sources) + 4)
 
@@ -129,7 +107,6 @@ class LanePlan:
     out_place: NDArray[np.int64]
     params: tuple[NDArray[np.int32], ...]  # keep_u, keep_v, bias, threshold
     planes: int
-    block: int
     memoryless: bool
     leaks: bool
     subtract: bool
@@ -181,7 +158,6 @@ def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer) -> LanePl
         out_place.astype(np.int64),
         params,
         planes,
-        4 if any(convolved) else 1,
         bool((layer.du == 4095).all()) and largest * 2.0 ** max(lowest, 0) < 2**17,
         bool((layer.dv != 0).any()),
         layer.reset == "subtract",

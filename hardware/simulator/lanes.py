@@ -82,8 +82,7 @@ def _count_planes(
     """One row: the bit planes of the sum over digits of 2^k * spike vector, `total` of them, at `planes`.
 
     Per power, `s` takes two vectors at a time, and what overflows goes to the list of carries for the next power (two lists in
-    turn). A zero fills that list up to an even number: then every count depends on the table alone, and where
-    rows have equal numbers of pairs (see digits.py) the processor foresees every loop's end.
+    turn), which a zero fills up to an even number.
     """
     w = uint64(len(width))
     carry_in = planes + uint64(PLANES)
@@ -163,26 +162,24 @@ def _lanes_layer(
 
     `words` holds the vectors of the tile: vector 0 is zero, scratch starts at vector `scratch`, digit d of a source is vector
     `bases[source, place] + ops[d]`. `setting` is steps, stride from one chunk of 8 steps to the next, planes, places in all,
-    places per block, room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples.
+    room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples.
     """
     w = uint64(len(width))
     steps, stride, total = setting[0], uint64(setting[1]), uint64(setting[2])
-    places_in_all, block, carry_room = setting[3], setting[4], uint64(setting[5])
-    groups, chunks = setting[11], (steps + 7) // 8
-    memoryless, leaks, subtract = setting[6] != 0, setting[7] != 0, setting[8] != 0
+    places_in_all, carry_room = setting[3], uint64(setting[4])
+    groups, chunks = setting[10], (steps + 7) // 8
+    memoryless, leaks, subtract = setting[5] != 0, setting[6] != 0, setting[7] != 0
     planes = uint64(scratch)
     like = to_whole(load_bytes(words, uint64(0), width))
-    up, down = splat(int32(setting[9]), like), splat(int32(setting[10]), like)
-    rounds_down = setting[10] != 0
+    up, down = splat(int32(setting[8]), like), splat(int32(setting[9]), like)
+    rounds_down = setting[9] != 0
     silent = load_bytes(words, uint64(0), width)
     none = splat(int32(0), like)
-    blocks = (places[1] - places[0] + block - 1) // block
-    for group_block in range(groups * blocks):
-        group, first = group_block // blocks, places[0] + group_block % blocks * block
-        for row in range(rows[0], rows[1]):
-            constant = splat(int32(constants[row]), like)
-            constant_half = splat(int16(constants[row]), to_half(silent))
-            for place in range(first, min(first + block, places[1])):
+    for group in range(groups):
+        for place in range(places[0], places[1]):
+            for row in range(rows[0], rows[1]):
+                constant = splat(int32(constants[row]), like)
+                constant_half = splat(int16(constants[row]), to_half(silent))
                 neuron = uint64(row * places_in_all + place)
                 factor_u = splat(int32(keep_u[neuron if keep_u.size > 1 else uint64(0)]), like)
                 factor_v = splat(int32(keep_v[neuron if keep_v.size > 1 else uint64(0)]), like)
