@@ -7,4 +7,22 @@ if __name__ == "hardware":
 
 from filopodia.hardware.activity_file import load_activity as load_activity
 from filopodia.hardware.activity_file import save_activity as save_activity
+from filopodia.hardware.chip import Chip as Chip
+from filopodia.hardware.chip import chip_names as chip_names
+from filopodia.hardware.chip import load_chip as load_chip
+from filopodia.hardware.chip import load_costs as load_costs
+from filopodia.hardware.compiler.pipeline import compile as compile
+from filopodia.hardware.energy.baselines import ann as ann
+from filopodia.hardware.energy.compare import compare as compare
+from filopodia.hardware.energy.comparison import against_baselines as against_baselines
+from filopodia.hardware.energy.estimate import estimate as estimate
+from filopodia.hardware.energy.neurobench import neurobench_metrics as neurobench_metrics
+from filopodia.hardware.energy.result import Estimate as Estimate
+from filopodia.hardware.lava.runner import run_lava as run_lava
+from filopodia.hardware.network import Network as Network
+from filopodia.hardware.network import Semantics as Semantics
+from filopodia.hardware.network import load as load
+from filopodia.hardware.program_file import load_program as load_program
+from filopodia.hardware.program_file import save_program as save_program
 from filopodia.hardware.simulator.simulate import simulate as simulate
+from filopodia.hardware.verify import verify as verify

@@ -18,6 +18,7 @@ def test_hardware_imports_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.repository
 @pytest.mark.parametrize("folder", ["prune", "export", "hardware"])
 def test_import_from_the_root_is_refused_with_the_right_import(folder: str) -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {folder}"
@@ -26,10 +27,14 @@ def test_import_from_the_root_is_refused_with_the_right_import(folder: str) -> N
     assert f"from filopodia import {folder}" in done.stderr
 
 
+@pytest.mark.repository
 def test_every_package_is_in_the_wheel_map() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     found = {"filopodia"}
     for folder in ("prune", "export", "hardware"):
         for init in (ROOT / folder).rglob("__init__.py"):
             found.add("filopodia." + ".".join(init.parent.relative_to(ROOT).parts))
+    for folder in (path for path in (ROOT / "src/filopodia").iterdir() if not path.is_symlink()):
+        if (folder / "__init__.py").is_file():
+            found.add(f"filopodia.{folder.name}")
     assert found == set(settings["tool"]["setuptools"]["packages"])

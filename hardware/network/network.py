@@ -18,6 +18,7 @@ class Semantics:
     `euler`: x += dt/tau * (...); `exponential`: the exact decay exp(-dt/tau). `reset`: to v_reset, or the threshold is
     subtracted. `comparison`: whether v equal to the threshold fires. `recurrent_input_at_start`: whether a recurrent
     Affine already adds its bias in the first step. `output_delay`: steps by which a platform hands its output out late.
+    A Threshold node is strict whatever `comparison` says: NIR defines it so, and it has no trained counterpart.
     """
 
     dt: float
@@ -34,7 +35,11 @@ class Network:
 
     `nodes` are instances of `nir`'s own classes in topological order (edges that close a cycle aside), subgraphs inlined,
     neuron parameters broadcast to full float arrays of the neuron's shape. `shapes[name]` is the shape of a node's output
-    without time and sample axes, as inferred here (nir's own types are not trusted). Edges into one node sum.
+    without time and sample axes, as inferred here (nir's own types are not trusted). Edges into one node sum, in the order
+    of `edges`, and an edge written twice counts twice. Broadcast parameters are read-only and cost no memory.
+
+    `feedback` holds the edges, all out of neurons, that close a loop: they carry what the neuron sent in the step before
+    (nothing in the first step). An edge into a Delay is never one of them, a Delay is late by itself.
     """
 
     nodes: Mapping[str, Any]
@@ -44,6 +49,7 @@ class Network:
     outputs: tuple[str, ...]
     semantics: Semantics
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    feedback: tuple[tuple[str, str], ...] = ()
 
     def sources(self, name: str) -> tuple[str, ...]:
         """Nodes with an edge into `name`, in the order of the edges."""

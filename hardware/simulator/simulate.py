@@ -42,10 +42,9 @@ def simulate(
     if threads is not None and threads < 1:
         raise InputError(f"threads {threads}", where="simulate", allowed="at least 1, or None for all processors")
     if isinstance(source, Network):
-        from filopodia.hardware.network import simulate_network  # type: ignore[attr-defined]
+        from filopodia.hardware.network import simulate_network
 
-        ran: Activity = simulate_network(source, spikes, record=record, threads=threads, memory=memory, progress=progress)
-        return ran
+        return simulate_network(source, spikes, record=record, threads=threads, memory=memory, progress=progress)
     if not isinstance(source, Program):
         raise InputError(
             f"a {type(source).__name__}",

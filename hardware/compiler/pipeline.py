@@ -1,0 +1,213 @@
+"""Compile: a network to integers on neurocores, in passes that each do one thing.
+
+lower      nodes -> populations joined by linear maps            lower.py, linear.py, neurons.py, maps.py
+balance    when each population sees a sample; relays            latency.py
+quantize   integers that Lava and Loihi agree on                 quantize.py, scale.py, calibrate.py
+encode     dense, sparse or convolution, by bytes                encode.py
+check      the chip's design rules                               rules.py
+place      tiles on cores, cores on the mesh                     place.py, resources.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import filopodia
+from filopodia.errors import ChipLimitError, InputError
+from filopodia.hardware.chip import Chip, load_chip
+from filopodia.hardware.compiler import maps
+from filopodia.hardware.compiler.analog import Graded
+from filopodia.hardware.compiler.calibrate import Golden, calibrate, record
+from filopodia.hardware.compiler.encode import encode
+from filopodia.hardware.compiler.latency import Timed, balance
+from filopodia.hardware.compiler.lower import Lowered, lower
+from filopodia.hardware.compiler.place import Objective, chips_used, place, utilization
+from filopodia.hardware.compiler.quantize import Choice, Frame, QuantizedLayer, quantize
+from filopodia.hardware.compiler.rules import check
+from filopodia.hardware.network.load import load
+from filopodia.hardware.network.network import Network
+from filopodia.hardware.program import Connection, Input, Layer, Program
+
+Progress = Callable[[str, int, int], None]
+
+DELAY_LIMIT = 62
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile; see `compile`."""
+
+    scales: Mapping[str, float] = field(default_factory=dict)
+    wide: Collection[str] = ()
+    sums: Literal["proved", "measured"] = "proved"
+    graded: Mapping[str, Graded] = field(default_factory=dict)
+
+
+def compile(
+    network: Network | str | PathLike[str],
+    chip: str | Path | Chip = "loihi2",
+    calibration: Any = None,
+    *,
+    scales: Mapping[str, float] | None = None,
+    wide: Collection[str] = (),
+    sums: Literal["proved", "measured"] = "proved",
+    graded: Mapping[str, Graded] | None = None,
+    objective: Objective = "cores",
+    progress: Progress | None = None,
+) -> Program:
+    """Integers on neurocores for a network (or the path of a NIR file).
+
+    `chip` is "loihi1", "loihi2", the path of a chip file, or a Chip. `calibration` are inputs [T, N, *shape] (or a mapping from
+    input name to such arrays): with them, scale and clipping of each layer are chosen by its spikes. `scales` fixes the scale
+    of layers by name. Layers named in `wide` get weights of two synapses each, about 15 bits. `sums="measured"` bounds input
+    sums by the calibration's with a quarter to spare, where no bound can be proved without losing weight bits. `graded` says
+    which inputs are analog and how their values become messages (`analog_messages`). `objective` places for the fewest cores,
+    or for the least traffic between them at the calibration's rates. `progress` is called with (stage, done, total).
+
+    The program carries, per layer, its scale and what rounding did (`metadata["layers"]`), and what the fullest core uses of
+    each resource (`metadata["utilization"]`). Raises UnsupportedError for what cannot be expressed exactly, InputError for
+    values that are no numbers, and ChipLimitError with every broken rule when the network does not fit.
+    """
+    chip = chip if isinstance(chip, Chip) else load_chip(chip)
+    network = network if isinstance(network, Network) else load(network)
+    options = Options(scales or {}, wide, sums, graded or {})
+    program, golden = integers(network, options, calibration, chip, progress)
+    rates = None if golden is None else golden.rates(program)
+    if progress is not None:
+        progress("place", 0, 1)
+    placed = place(program, chip, objective, rates)
+    violations = (*check(program, chip), *placed.violations)
+    if violations:
+        raise ChipLimitError("the network", chip.title, violations)
+    metadata = {
+        **program.metadata,
+        "utilization": {name: list(pair) for name, pair in utilization(placed.cores, chip).items()},
+        "chips": chips_used(placed.cores),
+        **({"traffic": dict(placed.traffic)} if placed.traffic else {}),
+    }
+    if progress is not None:
+        progress("place", 1, 1)
+    return replace(program, chip=chip.name, cores=placed.cores, metadata=metadata)
+
+
+def integers(
+    network: Network, options: Options, calibration: Any = None, chip: Chip | None = None, progress: Progress | None = None
+) -> tuple[Program, Golden | None]:
+    """The program without cores (quantised layers, encoded connections), and the float run it was calibrated on."""
+    lowered = _graded(lower(network), options.graded)
+    _known_names(lowered, options, calibration)
+    limit = DELAY_LIMIT if chip is None or "delay" not in chip.limits else chip.limits["delay"].value
+    timed = balance(lowered, limit)
+    golden = None if calibration is None else _golden(network, lowered, options, calibration)
+    layers: list[Layer] = []
+    connections: list[Connection] = []
+    reports: dict[str, Any] = {}
+    total = len(timed.lowered.populations)
+    for done, name in enumerate(timed.lowered.populations):
+        if progress is not None:
+            progress("quantize", done, total)
+        made = _quantized(name, timed, lowered, options, golden, network.metadata)
+        layers.append(replace(made.layer, latency=timed.latency[name]))
+        reports[name] = dict(made.report)
+        for part in made.connections:
+            bits = options.graded[part.projection.source].bits if part.projection.source in options.graded else 0
+            connections.append(encode(part, timed.delay(part.projection), bits))
+    program = Program(
+        inputs=tuple(
+            Input(name, tuple(shape), options.graded[name].bits if name in options.graded else 0)
+            for name, shape in lowered.inputs.items()
+        ),
+        layers=tuple(layers),
+        connections=tuple(connections),
+        outputs=tuple(dict.fromkeys(lowered.outputs.values())),
+        metadata=_metadata(network, lowered, options, reports),
+    )
+    return program, golden
+
+
+def _quantized(
+    name: str, timed: Timed, lowered: Lowered, options: Options, golden: Golden | None, metadata: Mapping[str, Any]
+) -> QuantizedLayer:
+    """One layer in integers: by the scale asked for, by calibration, or by the smallest rounding error."""
+    neurons = timed.lowered.populations[name]
+    incoming = timed.lowered.into(name)
+    sources = {p.source for p in incoming}
+    messages = {s: (1 << options.graded[s].bits) - 1 if s in options.graded else 1 for s in sources}
+    frame = Frame(messages, wide=name in options.wide)
+    asked = options.scales.get(name, _trained_scale(metadata, name))
+    if asked is not None:
+        return quantize(neurons, incoming, frame, Choice(asked))
+    if golden is not None and name in lowered.populations and all(s in golden.sent for s in sources):
+        return calibrate(neurons, timed.lowered, frame, golden, options.sums == "measured")
+    return quantize(neurons, incoming, frame)
+
+
+def _trained_scale(metadata: Mapping[str, Any], name: str) -> float | None:
+    """The scale that a network was trained with for its integers, where its file says so."""
+    scales = metadata.get("scales")
+    value = scales.get(name) if isinstance(scales, Mapping) else None
+    return float(value) if value is not None else None
+
+
+def _graded(lowered: Lowered, graded: Mapping[str, Graded]) -> Lowered:
+    """Weights of graded inputs per message instead of per unit of the input."""
+    unknown = [name for name in graded if name not in lowered.inputs]
+    if unknown:
+        raise InputError(f"no input named {', '.join(unknown)}", where="graded", allowed=", ".join(lowered.inputs))
+    projections = tuple(
+        replace(p, map=maps.scale_sources(p.map, np.asarray(graded[p.source].unit))) if p.source in graded else p
+        for p in lowered.projections
+    )
+    return replace(lowered, projections=projections)
+
+
+def _golden(network: Network, lowered: Lowered, options: Options, calibration: Any) -> Golden:
+    given = calibration if isinstance(calibration, Mapping) else {network.inputs[0]: calibration}
+    encoded = {
+        name: options.graded[name].messages(values, f"calibration of {name}") if name in options.graded else np.asarray(values)
+        for name, values in given.items()
+    }
+    for name, values in encoded.items():
+        if name not in options.graded and values.size and not np.all((values == 0) | (values == 1)):
+            raise InputError(
+                "calibration values other than 0 and 1",
+                where=f"input {name}",
+                allowed="spikes, or an analog input named in graded",
+                fix=f'graded={{"{name}": Graded(bits=8, largest={float(np.max(np.abs(values))):g})}}',
+            )
+    return record(network, lowered, calibration, encoded)
+
+
+def _known_names(lowered: Lowered, options: Options, calibration: Any) -> None:
+    """Raise InputError for options that name layers there are not, or need a calibration there is not."""
+    for what, names in (("scales", options.scales), ("wide", options.wide)):
+        unknown = [name for name in names if name not in lowered.populations]
+        if unknown:
+            raise InputError(f"no layer named {', '.join(unknown)}", where=what, allowed=", ".join(lowered.populations))
+    if options.sums == "measured" and calibration is None:
+        raise InputError('sums="measured" without calibration', allowed="inputs to measure on", fix="give calibration=spikes")
+
+
+def _metadata(network: Network, lowered: Lowered, options: Options, reports: Mapping[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "dt": network.semantics.dt,
+        "outputs": dict(lowered.outputs),
+        "output_delay": network.semantics.output_delay,
+        "layers": dict(reports),
+        "source": dict(network.metadata),
+        "compiled_by": f"filopodia {filopodia.__version__}",
+    }
+    if network.metadata.get("readout"):
+        metadata["readout"] = dict(network.metadata["readout"])
+    voltages = [name for name in lowered.outputs.values() if not lowered.populations[name].spikes]
+    if voltages:
+        metadata["voltage_outputs"] = voltages
+    if options.graded:
+        metadata["graded"] = {name: {"bits": g.bits, "largest": g.largest} for name, g in options.graded.items()}
+    return metadata

@@ -1,0 +1,153 @@
+"""Design rules of a program: one function each, all run, every broken one reported with value, limit, source and a way out.
+
+The fields' ranges are those on which Lava 0.10.0 and the silicon agree (its docstrings and nengo-loihi's discretisation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filopodia.errors import Violation
+from filopodia.hardware.chip import Chip
+from filopodia.hardware.compiler.scale import BIAS_EXP_LIMIT, SUM_LIMIT, VTH_LIMIT, WEIGHT_LIMIT
+from filopodia.hardware.program import Conv, Dense, Input, Program, Sparse, Synapses
+
+LAVA_FIELDS = "Lava 0.10.0, lif/models.py: PyLifModelBitAcc docstring"
+
+Rule = Callable[[Program, Chip], Iterator[Violation]]
+
+
+def check(program: Program, chip: Chip) -> tuple[Violation, ...]:
+    """Every rule that a program breaks on a chip, placement aside."""
+    return tuple(violation for rule in RULES for violation in rule(program, chip))
+
+
+def neuron_fields_in_range(program: Program, chip: Chip) -> Iterator[Violation]:
+    """Decays 0..4095 (12 bits), thresholds 0..2^17 - 1, bias mantissas within +-4095, bias exponents 0..7."""
+    for layer in program.layers:
+        fields = (
+            ("du", layer.du, 0, 4095),
+            ("dv", layer.dv, 0, 4095),
+            ("vth", layer.vth, 0, VTH_LIMIT),
+            ("bias", layer.bias, -4096, 4095),
+            ("bias_exp", np.asarray(layer.bias_exp), 0, BIAS_EXP_LIMIT),
+        )
+        for name, values, low, high in fields:
+            if values.size and (values.min() < low or values.max() > high):
+                worst = int(values.max() if values.max() > high else values.min())
+                yield Violation(
+                    name,
+                    layer.name,
+                    str(worst),
+                    f"{low}..{high}",
+                    LAVA_FIELDS,
+                    "compile from the float network, which scales the layer",
+                )
+
+
+def weights_even(program: Program, chip: Chip) -> Iterator[Violation]:
+    """Mixed-sign weights are even and within +-254: Lava floors odd ones, the silicon rounds them towards zero."""
+    for connection in program.connections:
+        values = weights(connection.synapses)
+        largest = int(np.abs(values.astype(np.int32)).max(initial=0))
+        if connection.sign_mode == "mixed" and (largest > WEIGHT_LIMIT or np.any(values & 1)):
+            odd = int(np.count_nonzero(values & 1))
+            yield Violation(
+                "weight grid",
+                connection.name,
+                f"{odd} odd weights, largest {largest}",
+                f"even, up to {WEIGHT_LIMIT}",
+                "Lava 0.10.0, utils/weightutils.py",
+                "round the weights to even numbers",
+            )
+
+
+def exponents_not_negative(program: Program, chip: Chip) -> Iterator[Violation]:
+    """A right shift acts on the sum in Lava and on each weight in silicon."""
+    for connection in program.connections:
+        if not 0 <= connection.weight_exp <= 7:
+            yield Violation(
+                "weight_exp",
+                connection.name,
+                str(connection.weight_exp),
+                "0..7",
+                "nengo-loihi, block.py: weight exponent; Lava 0.10.0 dense/models.py shifts the sum",
+                "shift the weights themselves",
+            )
+
+
+def delays_in_range(program: Program, chip: Chip) -> Iterator[Violation]:
+    """A synapse delays by as many steps as its field has room for."""
+    limit = chip.limits.get("delay")
+    for connection in program.connections:
+        if limit is not None and connection.delay > limit.value:
+            yield Violation(
+                "delay",
+                connection.name,
+                f"{connection.delay} steps",
+                f"{limit.value} steps",
+                limit.source,
+                "shorten the path beside it",
+            )
+
+
+def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
+    """Input sums stay below 2^15: silicon keeps 21 bits after the shift by 6, Lava keeps 32.
+
+    Whatever spikes come, or, where the compiler was told to measure them, on its calibration with a quarter to spare.
+    """
+    reports = program.metadata.get("layers", {})
+    for layer in program.layers:
+        if reports.get(layer.name, {}).get("sum_measured"):
+            continue
+        highest, lowest = np.zeros(layer.size, np.int64), np.zeros(layer.size, np.int64)
+        for connection in program.into(layer.name):
+            positive, negative = input_sums(connection.synapses, layer.size)
+            message = largest_message(program.nodes[connection.source])
+            if message > 1:  # graded messages have signs
+                positive, negative = positive - negative, negative - positive
+            factor = message << max(0, connection.weight_exp)
+            highest, lowest = highest + positive * factor, lowest + negative * factor
+        largest = int(max(highest.max(initial=0), -lowest.min(initial=0)))
+        if largest > SUM_LIMIT:
+            yield Violation(
+                "input sum",
+                layer.name,
+                str(largest),
+                str(SUM_LIMIT),
+                "nengo-loihi, emulator/interface.py: 21 bits and sign after << 6",
+                "lower the layer's scale or prune it",
+            )
+
+
+RULES: tuple[Rule, ...] = (neuron_fields_in_range, weights_even, exponents_not_negative, delays_in_range, sums_fit)
+
+
+def weights(synapses: Synapses) -> NDArray[np.int16]:
+    """The stored weights of any synapses."""
+    return synapses.data if isinstance(synapses, Sparse) else synapses.weight
+
+
+def largest_message(node: Any) -> int:
+    """1 for spikes; the largest number of a graded input."""
+    return (1 << node.message_bits) - 1 if isinstance(node, Input) and node.message_bits > 0 else 1
+
+
+def input_sums(synapses: Synapses, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sum of the positive and of the negative weights onto each target neuron, int64 [size] each (a bound for convolutions)."""
+    values = weights(synapses)
+    positive, negative = _sums(synapses, np.maximum(values, 0), size), _sums(synapses, np.minimum(values, 0), size)
+    return positive, negative
+
+
+def _sums(synapses: Synapses, values: NDArray[np.int16], size: int) -> NDArray[np.int64]:
+    if isinstance(synapses, Conv):
+        return np.asarray(values.sum(axis=(1, 2, 3), dtype=np.int64)).repeat(size // values.shape[0])
+    if isinstance(synapses, Dense):
+        return np.asarray(values.sum(axis=1, dtype=np.int64))
+    ends = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    return np.asarray(ends[synapses.indptr[1:]] - ends[synapses.indptr[:-1]])

@@ -1,0 +1,198 @@
+"""What every pruner shares: choosing the weights, counting optimizer steps, freezing the mask, finalizing, its state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.optim import Optimizer
+
+from filopodia.errors import FileError, InputError, TrainingError, UnsupportedError
+from filopodia.prune.attach import WEIGHTED, attach, detach, spine_of, theta_of
+from filopodia.prune.theta import SpineSize
+
+Layers = Sequence[str] | Callable[[str, nn.Module], bool] | None
+
+
+@dataclass(frozen=True, eq=False)
+class PrunedWeight:
+    """One pruned weight: `name` is the layer's path in the model (its weight is `module.weight`)."""
+
+    name: str
+    module: nn.Module
+
+    @property
+    def theta(self) -> nn.Parameter:
+        """θ, the Parameter the optimizer trains."""
+        return theta_of(self.module, "weight")
+
+    @property
+    def spine(self) -> SpineSize:
+        """The map from θ to w."""
+        return spine_of(self.module, "weight")
+
+    @torch.no_grad()
+    def weight(self) -> Tensor:
+        """w as every forward pass sees it, without gradient."""
+        weight: Tensor = self.spine(self.theta)
+        return weight
+
+
+def choose_layers(model: nn.Module, layers: Layers, dense: Sequence[str]) -> list[tuple[str, nn.Module]]:
+    """The weighted layers to prune, in the model's order.
+
+    `layers`: name patterns (`fnmatch`: "conv*"), or a function of (name, module), or None for every Linear and Conv.
+    `dense`: patterns of layers left alone. Raises InputError for a pattern that fits no layer, or if nothing is left.
+    """
+    weighted: list[tuple[str, nn.Module]] = [
+        (name, module) for name, module in model.named_modules() if isinstance(module, WEIGHTED)
+    ]
+    names = [name for name, _ in weighted]
+    patterns = [*dense, *([] if layers is None or callable(layers) else layers)]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(
+                f"no layer fits {pattern!r}", where="layers to prune", allowed=", ".join(names) or "none: no weights"
+            )
+
+    def wanted(name: str, module: nn.Module) -> bool:
+        if any(fnmatchcase(name, pattern) for pattern in dense):
+            return False
+        if layers is None:
+            return True
+        return layers(name, module) if callable(layers) else any(fnmatchcase(name, pattern) for pattern in layers)
+
+    chosen = [(name, module) for name, module in weighted if wanted(name, module)]
+    if not chosen:
+        raise InputError("no layer is left to prune", where="layers to prune", allowed=", ".join(names) or "none: no weights")
+    seen: dict[int, str] = {}
+    for name, module in chosen:
+        if not parametrize.is_parametrized(module, "weight"):
+            other = seen.setdefault(id(module.weight), name)
+            if other != name:
+                raise UnsupportedError(f"shares its weight with {other}", where=name, fix="leave both dense, or untie them")
+    return chosen
+
+
+class Pruner(ABC):
+    """Call `step()` after every `optimizer.step()`, `finalize()` at the end.
+
+    `total_steps` counts optimizer steps, so gradient accumulation needs nothing special. `optimizer` is read for its
+    learning rate and has its momenta of pruned entries cleared at the freeze; any torch optimizer will do.
+    Attributes: `weights`, the pruned weights in order; `steps`, how many were taken; `total`, how many weights there are.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        optimizer: Optimizer | None,
+        total_steps: int,
+        layers: Layers = None,
+        dense: Sequence[str] = (),
+    ) -> None:
+        if total_steps < 1:
+            raise InputError(f"found {total_steps}", where="total_steps", allowed="at least 1 optimizer step")
+        chosen = choose_layers(model, layers, dense)
+        self.model, self.optimizer, self.total_steps, self.steps = model, optimizer, total_steps, 0
+        for name, module in chosen:
+            attach(module, "weight", self.make_spine(module.weight), where=name)  # type: ignore[arg-type]
+        self.weights = tuple(PrunedWeight(name, module) for name, module in chosen)
+        self.total = sum(weight.theta.numel() for weight in self.weights)
+
+    def make_spine(self, weight: Tensor) -> SpineSize:
+        """The parametrization this pruner puts on a weight."""
+        return SpineSize(weight)
+
+    @abstractmethod
+    def advance(self) -> None:
+        """What the method does after optimizer step `self.steps` (1 for the first)."""
+
+    def step(self) -> None:
+        """Count one optimizer step and prune accordingly. Raises TrainingError past `total_steps`, before any change."""
+        if self.steps >= self.total_steps:
+            raise TrainingError(
+                f"step {self.steps + 1} of {self.total_steps}",
+                where="pruner.step()",
+                fix="pass the total_steps you really train: optimizer steps per epoch × epochs, not batches when accumulating",
+            )
+        self.steps += 1
+        self.advance()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the masks are fixed."""
+        return all(weight.spine.frozen for weight in self.weights)
+
+    def sparsity(self) -> float:
+        """Zero weights over all pruned weights."""
+        return sum(int((weight.weight() == 0).sum()) for weight in self.weights) / self.total
+
+    @torch.no_grad()
+    def freeze(self, masks: Sequence[Tensor]) -> None:
+        """Fix which weights live, one bool mask per entry of `weights`; pruned entries and their momenta become zero."""
+        for weight, mask in zip(self.weights, masks, strict=True):
+            weight.spine.freeze(weight.theta, mask)
+            state = self.optimizer.state.get(weight.theta, {}) if self.optimizer is not None else {}
+            for value in state.values():
+                if isinstance(value, Tensor) and value.shape == mask.shape:
+                    value.mul_(mask)
+
+    def finalize(self) -> nn.Module:
+        """Take every parametrization off: plain modules with exact zeros. Returns the model."""
+        for weight in self.weights:
+            detach(weight.module, "weight")
+        self.weights = ()
+        return self.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on from here, beside the model's and the optimizer's own state."""
+        return {
+            "method": type(self).__name__,
+            "steps": self.steps,
+            "total_steps": self.total_steps,
+            "spines": {weight.name: {k: v.clone() for k, v in weight.spine.state_dict().items()} for weight in self.weights},
+            **self.extra_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state; FileError if it is another method's, or of other layers."""
+        for key, here in (("method", type(self).__name__), ("total_steps", self.total_steps)):
+            if state[key] != here:
+                raise FileError(
+                    f"{key} {state[key]}", where="pruner state", allowed=str(here), fix="resume with the same settings"
+                )
+        if list(state["spines"]) != [weight.name for weight in self.weights]:
+            raise FileError(
+                f"layers {', '.join(state['spines'])}",
+                where="pruner state",
+                allowed=", ".join(weight.name for weight in self.weights),
+                fix="resume with the architecture and layers the state was saved with",
+            )
+        self.steps = state["steps"]
+        for weight in self.weights:
+            weight.spine.load_state_dict(state["spines"][weight.name])
+        self.load_extra_state(state)
+
+    def extra_state(self) -> dict[str, Any]:
+        """What a method adds to the state: scalars, lists and tensors."""
+        return {}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `extra_state` gave."""
+        return
+
+
+def smallest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Bool masks of what is kept when exactly the `count` smallest scores over all tensors are dropped; ties by position."""
+    flat = torch.cat([score.flatten() for score in scores])
+    kept = torch.ones(flat.numel(), dtype=torch.bool, device=flat.device)
+    kept[torch.sort(flat, stable=True).indices[:count]] = False
+    parts = kept.split([score.numel() for score in scores])
+    return [part.view(score.shape) for part, score in zip(parts, scores, strict=True)]

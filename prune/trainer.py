@@ -1,0 +1,147 @@
+"""The trainer: a generator that trains one network and yields after every epoch. It prints nothing.
+
+Whatever is random is drawn from (seed, epoch) or (seed, step), so a run resumed from a checkpoint draws what the
+uninterrupted run would have drawn, and every process of a distributed run draws the same.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from torch import Tensor, nn
+
+from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors, save_weights
+from filopodia.prune.config import TrainConfig
+from filopodia.prune.cost import CostSTDS
+from filopodia.prune.data import DataSet, Samples, load_data
+from filopodia.prune.evaluation import CHUNK, Evaluation, evaluate
+from filopodia.prune.loop import Run, one_pass, open_run
+from filopodia.prune.stds import STDS
+from filopodia.prune.synops import SynopMeter
+from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity
+
+WEIGHTS, CHECKPOINT, BEST, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "best.safetensors", "telemetry.jsonl"
+LANDINGS = 3
+
+
+@dataclass
+class _Best:
+    """The state to keep at the end: the most accurate on the held-out samples among the epochs at the target sparsity."""
+
+    epoch: int = 0
+    accuracy: float = -1.0
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def train(
+    config: TrainConfig, run_folder: str | Path | None = None, *, data: DataSet | None = None, resume: bool = False
+) -> Generator[Epoch, None, nn.Module]:
+    """Train, yield an `Epoch` after each pass, return the finalized network (plain modules, exact zeros, eval mode).
+
+    With a `run_folder`: a line of `telemetry.jsonl` and `checkpoint.safetensors` after every epoch, `weights.safetensors` at
+    the end. `resume=True` goes on from the checkpoint there, if there is one; FileError if it is of another configuration.
+    TrainingError when the loss or its gradient is not a number; the last checkpoint stays. Under `torchrun` the processes
+    share every batch and process 0 writes.
+    """
+    run = open_run(config, load_data(config.data) if data is None else data)
+    folder = None if run_folder is None else Path(run_folder)
+    writes = folder is not None and run.world.rank == 0
+    best = _Best()
+    done = _open_folder(folder, run, best, resume) if folder else 0
+    census = Census(run.pruner.weights if run.pruner else ())
+    for epoch in range(done + 1, config.epochs + 1):
+        event, tested = _one_epoch(run, census, epoch)
+        if run.validation is not None and (run.pruner is None or run.pruner.frozen):
+            accuracy = evaluate(run.net, run.validation, config.data, run.classes).accuracy
+            if accuracy >= best.accuracy:
+                tensors = {name: tensor.clone() for name, tensor in run.net.state_dict().items()}
+                best.epoch, best.accuracy, best.tensors = epoch, accuracy, tensors
+                if folder and writes:
+                    save_tensors(tensors, {"epoch": epoch, "accuracy": accuracy}, folder / BEST, "best")
+        if folder and writes:
+            _save_epoch(folder, run, event, tested)
+        yield event
+    if best.tensors:
+        run.net.load_state_dict(best.tensors)
+    if isinstance(run.pruner, CostSTDS):
+        for _ in range(LANDINGS):  # dropping synapses changes the spikes behind them a little
+            run.pruner.land(_counts(run))
+    if run.pruner is not None:
+        run.pruner.finalize()
+    if folder and writes:
+        accuracy = evaluate(run.net, run.test, config.data, run.classes).accuracy
+        about = {"config": _plain(config), "epoch": best.epoch or config.epochs, "test_accuracy": accuracy}
+        save_weights(run.net, folder / WEIGHTS, about)
+        (folder / BEST).unlink(missing_ok=True)
+    return run.net.eval()
+
+
+def _counts(run: Run) -> dict[str, Tensor]:
+    """Spikes per training sample that arrive at each layer, as the finished network will run."""
+    some = Samples(run.learned.images[:CHUNK], run.learned.labels[:CHUNK])
+    with SynopMeter(run.net) as meter:
+        evaluate(run.net, some, run.config.data, run.classes)
+    return meter.counts()
+
+
+def _one_epoch(run: Run, census: Census, epoch: int) -> tuple[Epoch, Evaluation]:
+    """Train one epoch and measure what came of it."""
+    began = time.perf_counter()
+    loss, train_accuracy = one_pass(run, epoch)
+    tested = evaluate(run.net, run.test, run.config.data, run.classes)
+    event = Epoch(
+        epoch=epoch,
+        epochs=run.config.epochs,
+        loss=loss,
+        train_accuracy=train_accuracy,
+        test_accuracy=tested.accuracy,
+        sparsity=run.pruner.sparsity() if run.pruner else 0.0,
+        synapse_sparsity=synapse_sparsity(tested),
+        threshold=max(run.pruner.d) if isinstance(run.pruner, STDS) else 0.0,
+        strength=run.pruner.strength if isinstance(run.pruner, STDS) else 0.0,
+        frozen=run.pruner.frozen if run.pruner else False,
+        firing_rates=tested.firing_rates,
+        dead_neurons=tested.dead_neurons,
+        synops=sum(cost.synops for cost in tested.costs.values()),
+        dense_synops=sum(cost.dense_synops for cost in tested.costs.values()),
+        spines=census.take(),
+        seconds=time.perf_counter() - began,
+    )
+    return event, tested
+
+
+def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
+    """Make the folder ready and return how many epochs are done: 0, or what a checkpoint of this configuration says."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines, done = folder / TELEMETRY, 0
+    if resume and (folder / CHECKPOINT).exists():
+        about = load_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, _plain(run.config))
+        run.scaler.load_state_dict(about["scaler"])
+        done = int(about["epoch"])
+        if (folder / BEST).exists():
+            best.tensors, header = load_tensors(folder / BEST, "best")
+            best.epoch, best.accuracy = header["epoch"], header["accuracy"]
+    if run.world.rank == 0:
+        kept = lines.read_text().splitlines(keepends=True)[:done] if lines.exists() else []
+        lines.write_text("".join(kept))
+    return done
+
+
+def _save_epoch(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
+    # The line first: after a kill in between, the epoch is run again and resuming drops its old line.
+    with (folder / TELEMETRY).open("a") as lines:
+        lines.write(json.dumps(record(event, tested, run.net, run.config.data.steps)) + "\n")
+    about = {"config": _plain(run.config), "epoch": event.epoch, "scaler": run.scaler.state_dict()}
+    save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, about)
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """The configuration as JSON would give it back."""
+    plain: dict[str, Any] = json.loads(msgspec.json.encode(config))
+    return plain

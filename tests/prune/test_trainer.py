@@ -1,0 +1,122 @@
+"""The trainer: learns, is deterministic, resumes bit by bit, and refuses what it cannot go on with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from filopodia.errors import FileError, TrainingError
+from filopodia.prune import (
+    DataConfig,
+    DataSet,
+    NetConfig,
+    PruneConfig,
+    Samples,
+    TrainConfig,
+    evaluate,
+    load_data,
+    load_model,
+    readout,
+    train,
+)
+
+TINY = TrainConfig(
+    data=DataConfig(steps=4),
+    net=NetConfig(channels=(4,), pool=(2,), hidden=(16,), votes=1),
+    prune=PruneConfig(target_sparsity=0.7),
+    epochs=8,
+    batch_size=16,
+    learning_rate=0.01,
+    loss="mse",
+    threads=1,
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> DataSet:
+    whole = load_data(DataConfig())
+    return DataSet(*(Samples(part.images[:200], part.labels[:200]) for part in (whole.train, whole.test)))
+
+
+@pytest.fixture(scope="module")
+def run(data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    list(train(TINY, folder, data=data))
+    return folder
+
+
+def test_learns_and_leaves_exact_zeros(run: Path, data: DataSet) -> None:
+    lines = [json.loads(line) for line in (run / "telemetry.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 9))
+    assert lines[-1]["test_accuracy"] > 0.3  # of 200, after 104 steps
+    assert lines[-1]["frozen"]
+    net = load_model(TINY, run)
+    assert not net.training
+    weights = [p for p in net.parameters() if p.dim() > 1]
+    total = sum(w.numel() for w in weights)
+    assert sum(int((w == 0).sum()) for w in weights) == round(0.7 * total)
+    assert evaluate(net, data.test, TINY.data, 10).accuracy == lines[-1]["test_accuracy"]
+    assert not list(run.glob("*.part"))
+
+
+def test_killed_and_resumed_it_ends_bit_identical(run: Path, data: DataSet, tmp_path: Path) -> None:
+    running = train(TINY, tmp_path, data=data)
+    for _ in range(2):
+        next(running)
+    running.close()  # as a kill would: nothing after the second epoch is kept
+    events = list(train(TINY, tmp_path, data=data, resume=True))
+    assert [event.epoch for event in events] == list(range(3, 9))
+    assert (tmp_path / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    lines = [json.loads(line) for line in (tmp_path / "telemetry.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 9))
+
+
+def test_another_configuration_does_not_resume(run: Path, data: DataSet) -> None:
+    with pytest.raises(FileError, match="another configuration"):
+        next(train(msgspec.structs.replace(TINY, learning_rate=0.02), run, data=data, resume=True))
+
+
+def test_another_architecture_and_broken_files_are_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"conv2\.weight"):
+        load_model(msgspec.structs.replace(TINY, net=NetConfig()), run)
+    with pytest.raises(FileError, match="no such file"):
+        load_model(TINY, tmp_path)
+    short = tmp_path / "short.safetensors"
+    short.write_bytes((run / "weights.safetensors").read_bytes()[:-100])
+    with pytest.raises(FileError, match="cannot be read"):
+        load_model(TINY, short)
+    with pytest.raises(FileError, match="filopodia checkpoint"):
+        load_model(TINY, run / "checkpoint.safetensors")
+
+
+def test_a_loss_that_is_no_number_stops_with_its_step(data: DataSet, tmp_path: Path) -> None:
+    bad = DataSet(Samples(torch.full_like(data.train.images, torch.nan), data.train.labels), data.test)
+    config = msgspec.structs.replace(TINY, data=DataConfig(steps=2, encoding="direct"))
+    with pytest.raises(TrainingError, match="optimizer step 1"):
+        next(train(config, tmp_path, data=bad))
+
+
+def test_dense_returns_the_net(data: DataSet) -> None:
+    running = train(msgspec.structs.replace(TINY, prune=PruneConfig(method="dense"), epochs=1), data=data)
+    event = next(running)
+    assert event.sparsity == 0.0
+    with pytest.raises(StopIteration) as stop:
+        next(running)
+    assert isinstance(stop.value.value, torch.nn.Sequential)
+
+
+def test_neighbours_vote() -> None:
+    spikes = torch.zeros(2, 1, 6)
+    spikes[:, 0, 2], spikes[0, 0, 3], spikes[0, 0, 5] = 1, 1, 1
+    assert readout(spikes, 3).tolist() == [[0.0, 0.75, 0.25]]
+
+
+def test_configuration_is_strict() -> None:
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        msgspec.convert({"epoch": 3}, TrainConfig)
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.prune\.target_sparsity"):
+        msgspec.convert({"prune": {"target_sparsity": 1.5}}, TrainConfig)
