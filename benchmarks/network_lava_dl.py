@@ -3,8 +3,8 @@
     uv pip install --target lava_dl --no-deps --python-version 3.10 lava-dl==0.6.0       (its wheel carries the recordings)
     FILOPODIA_DATA=... uv run python benchmarks/network_lava_dl.py lava_dl/tests/lava/lib/dl/netx [--save]
 
-- `gts/pilotnet_lif`: u, v and spikes of PilotNet-LIF for one image, every layer, 16 steps (lava-dl tests the chip with them). Where a
-  neuron has just fired the recording holds v = 128, on the chip a mark of the spike it seems; v is 0 there, and left out.
+- `gts/pilotnet_lif`: u, v and spikes of PilotNet-LIF for one image, every layer, 16 steps (lava-dl tests the chip with them).
+  Where a neuron has just fired the recording holds v = 128, on the chip a mark of the spike it seems; these are left out of v.
 - `gts/ntidigits`: axonal delays up to 62 steps, 3000 steps of 242 output neurons.
 - `tiny.net`, `gts/tinynet`: input neurons, two convolutions.
 - loihi2_pilotnet/README.md: 34 607 spikes per step with a silent input, 2.290e6 synops per step on the chip's counters,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .nir_to_torch import NirModule as NirModule
     from .nir_to_torch import from_nir as from_nir
     from .onnx_file import to_onnx as to_onnx
+    from .onnx_integer import program_to_onnx as program_to_onnx
     from .record import golden as golden
     from .torch_to_nir import to_nir as to_nir
 
@@ -34,6 +35,7 @@ _HOMES = {
     "write_nir": "nir_file",
     "to_nir": "torch_to_nir",
     "to_onnx": "onnx_file",
+    "program_to_onnx": "onnx_integer",
 }
 
 __all__ = sorted(_HOMES)

@@ -96,12 +96,13 @@ def snapped(graph: Graph) -> Graph:
 
 
 def _snap(layer: Dense | Conv, grid: Grid) -> Dense | Conv | None:
-    """The layer on a grid, or None where that would be too coarse: inputs that are not spikes can take the bits that weights need."""
+    """The layer on a grid, or None where that would be too coarse: inputs can take the bits that weights need."""
     weight = layer.weight.detach().double()
     total = torch.from_numpy(_totals(layer, grid.most))
     # one bit to spare, since rounding can make the sum of absolute values larger
     step = torch.exp2(torch.ceil(torch.log2(torch.clamp(total / grid.step, min=1e-30))) - (BITS - 1))
-    if bool((step > weight.abs().flatten(1).amax(1) * COARSEST).logical_and(total > 0).any()):
+    largest = weight.abs().flatten(1).amax(1)
+    if bool(((step > largest * COARSEST) & (largest > 0)).any()):
         return None
     per_weight = step.reshape(-1, *[1] * (weight.ndim - 1))
     whole = torch.round(weight / per_weight)

@@ -179,6 +179,22 @@ def _scalar(values: Any) -> NDArray[np.float32]:
     return full.reshape(-1)[:1].reshape(()) if full.size and bool((full == full.flat[0]).all()) else full
 
 
+def sparse_initializer(name: str, values: NDArray[Any]) -> onnx.SparseTensorProto:
+    """A constant as its non-zero values and their int64 places: 12 bytes each; onnxruntime makes it dense."""
+    flat = np.asarray(values).reshape(-1)
+    places = np.flatnonzero(flat)
+    return helper.make_sparse_tensor(
+        numpy_helper.from_array(flat[places], name),
+        numpy_helper.from_array(places.astype(np.int64), f"{name}:places"),
+        values.shape,
+    )
+
+
+def is_sparse(values: NDArray[Any]) -> bool:
+    """Whether a constant is smaller when only its non-zero values are written."""
+    return bool(values.ndim > 1 and values.dtype == np.float32 and 0 < np.count_nonzero(values) * 12 < values.size * 4)
+
+
 def initializer(name: str, values: NDArray[Any]) -> onnx.TensorProto:
     """A dense constant of a model."""
     return numpy_helper.from_array(np.asarray(values, order="C"), name)

@@ -61,12 +61,12 @@ def graph_to_nir(graph: Graph, *, dt: float, readout: Mapping[str, int] | None =
         if not isinstance(op.what, Add | Previous):
             source = graph.ops[op.inputs[0]].shape if op.inputs else op.shape
             nodes[op.name] = NODES[type(op.what)](op, source, dt)
-            _connect(nodes, edges, _sources(graph, op), op.name)
+            _connect(nodes, edges, _sources(graph, op), op.name, source)
     for name, number in graph.outputs.items():
         op = graph.ops[number]
         nodes[name] = nir.Output(output_type={"output": np.array(op.shape, dtype=np.int64)})
         end = _sources(graph, op) if isinstance(op.what, Add | Previous) else [op.name]
-        _connect(nodes, edges, end, name)
+        _connect(nodes, edges, end, name, op.shape)
     uneven = [
         name for name, node in nodes.items() if isinstance(node, nir.Conv2d) and node.weight.shape[2] != node.weight.shape[3]
     ]
@@ -87,15 +87,14 @@ def _sources(graph: Graph, op: Op) -> list[str]:
     return names
 
 
-def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[str], target: str) -> None:
-    """Edges into `target`; a source added several times goes through a Scale, since NIR knows an edge only once."""
+def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[str], target: str, shape: Shape) -> None:
+    """Edges into `target`, which reads `shape`; a source added several times goes through a Scale, since NIR knows an edge only once."""
     for source, times in Counter(sources).items():
         if times == 1:
             edges.append((source, target))
             continue
         double = f"{target}.times_{times}" + ("" if f"{target}.times_{times}" not in nodes else f".{source}")
-        shape = np.asarray(nodes[target].input_type["input"] if target in nodes else ())
-        nodes[double] = nir.Scale(scale=np.full(tuple(shape), float(times), dtype=np.float32))
+        nodes[double] = nir.Scale(scale=np.full(shape, float(times), dtype=np.float32))
         edges += [(source, double), (double, target)]
 
 

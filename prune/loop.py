@@ -19,9 +19,9 @@ from filopodia.prune.data import DataSet, Samples, info
 from filopodia.prune.distributed import World, world
 from filopodia.prune.encoding import encode, flip, shift
 from filopodia.prune.evaluation import FiringMeter, readout
+from filopodia.prune.methods import make_pruner
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
-from filopodia.prune.stds import STDS
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -94,24 +94,6 @@ def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
     return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-def make_pruner(net: nn.Module, optimizer: Optimizer, config: TrainConfig, total_steps: int) -> Pruner | None:
-    """The pruner of a run, attached; None for a dense one."""
-    prune = config.prune
-    if prune.method == "dense":
-        return None
-    return STDS(
-        net,
-        optimizer=optimizer,
-        total_steps=total_steps,
-        target_sparsity=prune.target_sparsity,
-        schedule=prune.schedule,
-        start=prune.start,
-        end=prune.end,
-        freeze=prune.freeze,
-        dense=prune.dense,
-    )
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:

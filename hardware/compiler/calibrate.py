@@ -33,6 +33,9 @@ TRIED = 8
 REACHES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Shares of the largest weight that the weights' range is tried to reach."""
 
+SLOW = 64
+"""Leaks of at most so many 4096ths per step are tried on both sides of their nearest field value."""
+
 MARGIN = 1.25
 """By how much an input sum may exceed the largest one measured."""
 
@@ -92,16 +95,27 @@ def calibrate(neurons: Population, lowered: Lowered, frame: Frame, golden: Golde
         if mismatch == 0:
             break
     assert best is not None
-    if best[0] > 0 and not frame.wide:
-        made = _adapted(neurons, best[1], frame, golden)
-        mismatch = trial.mismatch(made, frame)
-        if mismatch < best[0]:
-            best = (mismatch, made)
+    for improve in (_other_decay, _adapted):
+        better = improve(neurons, best[1], frame, golden) if best[0] > 0 else None
+        mismatch = trial.mismatch(better, frame) if better is not None else 1.0
+        if better is not None and mismatch < best[0]:
+            best = (mismatch, better)
     return replace(best[1], report={**best[1].report, "mismatch": best[0]})
 
 
-def _adapted(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Golden) -> QuantizedLayer:
+def _other_decay(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Golden) -> QuantizedLayer | None:
+    """The layer with its slow leak rounded to the other side;
+    None where it is not slow."""
+    lost = 4096 * (1 - neurons.keep_v)
+    if not np.all((lost > 0) & (neurons.keep_v > 0)) or float(np.min(lost)) > SLOW:
+        return None
+    return requantized(neurons, made.connections, Choice(float(made.report["scale"]), other_decay=True), frame)
+
+
+def _adapted(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Golden) -> QuantizedLayer | None:
     """The layer with weights rounded so that their errors cancel on the golden spikes."""
+    if frame.wide:
+        return None
     scale, keep = float(made.report["scale"]), float(max(np.max(neurons.keep_u), np.max(neurons.keep_v)))
     connections = []
     for connection in made.connections:
@@ -115,7 +129,8 @@ def _adapted(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Go
         whole = _rows(connection.weight, rows)
         better = adapt(floats, whole, 2.0**connection.exp / scale, moment).astype(np.int16)
         connections.append(replace(connection, weight=_like(connection.weight, better)))
-    return requantized(neurons, tuple(connections), scale, frame)
+    report = requantized(neurons, tuple(connections), Choice(scale), frame).report
+    return QuantizedLayer(made.layer, tuple(connections), report)
 
 
 def _rows(weight: Any, width: int) -> NDArray[Any]:

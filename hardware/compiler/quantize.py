@@ -29,11 +29,12 @@ READOUT_STEPS = 32
 
 @dataclass(frozen=True)
 class Choice:
-    """How to round a layer: its scale, and the share of the largest weight that the weights' range reaches (the rest is
-    clipped)."""
+    """How to round a layer: its scale, the share of the largest weight that the weights' range reaches (the rest is clipped),
+    and whether decays take their nearest field value or the one on the other side."""
 
     scale: float
     reach: float = 1.0
+    other_decay: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,27 +98,29 @@ def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, 
         highest = scale * scales.SUM_LIMIT / bound * 0.9999
         below = [c.scale for c in choices(neurons, incoming, frame) if c.scale <= highest] if choice is None else []
         scale = below[0] if below else highest
-    return requantized(neurons, connections, scale, frame)
+    return requantized(neurons, connections, replace(best, scale=scale), frame)
 
 
 def requantized(
-    neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float, frame: Frame
+    neurons: Population, connections: tuple[QuantizedConnection, ...], choice: Choice, frame: Frame
 ) -> QuantizedLayer:
     """The layer around connections that are integers already, with its report."""
-    made, bound = _layer(neurons, connections, scale), _bound(connections, frame)
+    scale = choice.scale
+    made, bound = _layer(neurons, connections, choice), _bound(connections, frame)
     measured = frame.largest_sum is not None
     sums = {"largest_sum": int(frame.largest_sum * scale) if frame.largest_sum is not None else bound, "sum_measured": measured}
     return replace(made, report={**made.report, **sums})
 
 
-def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float) -> QuantizedLayer:
+def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], choice: Choice) -> QuantizedLayer:
+    scale = choice.scale
     wanted = neurons.bias * scale
     whole = _multiples(wanted, 1.0) and float(np.max(np.abs(wanted), initial=0)) <= scales.BIAS_LIMIT
     bias_exp = 6 if whole else _bias_exponent(wanted)
     ties = whole and (not neurons.leaks or _multiples(wanted, 2.0 ** (1 + min((c.exp for c in connections), default=0))))
     bias = np.clip(np.rint(wanted * 2.0 ** (6 - bias_exp)), -scales.BIAS_LIMIT, scales.BIAS_LIMIT)
     vth = _threshold(neurons, scale, ties)
-    dv = np.clip(np.rint(4096 * (1 - neurons.keep_v)), 0, 4095)
+    dv = _decay(neurons, vth, choice.other_decay)
     du = np.clip(4095 - np.rint(4096 * neurons.keep_u), 0, 4095)
     layer = Layer(
         name=neurons.name,
@@ -140,6 +143,22 @@ def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], sc
     if neurons.spikes:
         report["threshold_error"] = float(np.max(np.abs(vth - neurons.threshold * scale), initial=0)) / scale
     return QuantizedLayer(layer, connections, report)
+
+
+def _decay(neurons: Population, vth: NDArray[np.float64], other: bool) -> NDArray[np.float64]:
+    """Decay fields of the voltage: the nearest value, or the one on the other side of what is wanted.
+
+    What is left of v is cut towards zero, half a unit of 1/64 per step on average. At half the threshold that is as much leak
+    as 64 / vth of the field, unless the field is 0; it matters where the leak is slow and the threshold small.
+    """
+    lost = 4096 * (1 - neurons.keep_v)
+    if not neurons.leaks:
+        return np.asarray(np.clip(np.rint(lost), 0, 4095))
+    cut = 64 / np.maximum(vth, 1)
+    low = np.maximum(np.floor(lost - cut), 0)
+    off_low = np.abs(low + cut * (low > 0) - lost)
+    off_high = np.abs(low + 1 + cut - lost)
+    return np.asarray(np.clip(np.where((off_high < off_low) != other, low + 1, low), 0, 4095))
 
 
 def _threshold(neurons: Population, scale: float, ties: bool) -> NDArray[np.float64]:

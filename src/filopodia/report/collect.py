@@ -34,7 +34,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
     chip = hardware.load_chip(program.chip)
     own = next((a for a in proofs.accuracies if a.by == "integers"), None)
     rows = contest.contestants(estimate, own, twin_accuracy(folder))
-    sentence, remark, standing = contest.verdict(rows, chip.title.partition(" (")[0])
+    sentence, standing = contest.verdict(rows, chip.title.partition(" (")[0])
     layers = anatomy.layers(network, program, estimate, proofs.links)
     per_core = {name: limit for name, limit in chip.limits.items() if any(name in core.used for core in program.cores)}
     provenance = load_provenance(folder)
@@ -48,7 +48,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
         dt=network.semantics.dt,
         backend=activity.backend,
         verdict=sentence,
-        remark=remark,
+        remark=contest.remark(estimate),
         standing=standing,
         accuracies=proofs.accuracies,
         weights=sum(layer.weights for layer in layers),
@@ -61,7 +61,8 @@ def collect(folder: RunFolder, config: Config) -> Report:
         epochs=epochs(folder),
         contestants=rows,
         causes=contest.causes(estimate),
-        levers=(),
+        levers=contest.levers(estimate),
+        swings=contest.swings(estimate),
         constants=contest.constants(estimate),
         cores=anatomy.cores(program, estimate),
         limits={name: Limit(value=limit.value, unit=limit.unit, source=limit.source) for name, limit in per_core.items()},
@@ -74,6 +75,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
         versions=provenance.versions,
         machine=provenance.machine,
         git=provenance.git,
+        neurobench=estimate["metrics"],
     )
 
 

@@ -90,3 +90,17 @@ def test_signed_messages_count_with_their_magnitude():
     weight = np.tile([[0.5, -0.5]], (1, 40))
     made = quantize(_neurons(1), [Projection("a", "n", MatrixMap(weight))], Frame({"a": 255}))
     assert np.abs(integers(made.connections[0])).sum() * 255 * 2 ** made.connections[0].exp <= SUM_LIMIT
+
+
+@pytest.mark.parametrize("tau", [200.0, 1500.0, 6000.0])
+def test_slow_leaks_lose_as_much_as_they_should(tau):
+    keep = 1 - 1 / tau
+    neurons = _neurons(1, threshold=1.0, keep_v=keep)
+    made = quantize(neurons, [Projection("a", "n", MatrixMap(np.array([[0.4]])))], Frame({"a": 1}), Choice(301.0))
+    v, steps = int(0.5 * 301 * 64), 100
+    for _ in range(steps):
+        v = (v * (4096 - int(made.layer.dv))) >> 12
+    lost = 0.5 * 301 * 64 - v
+    wanted = 0.5 * 301 * 64 * (1 - keep**steps)
+    field = 0.5 * 301 * 64 * steps / 4096  # what one unit of the field loses
+    assert abs(lost - wanted) <= 0.6 * field
