@@ -44,8 +44,8 @@ class Builder:
         return name
 
     def weight(self, *shape: int) -> np.ndarray:
-        fan_in = self.density * np.prod(shape[1:])
-        values = self.rng.normal(0, 1 / np.sqrt(fan_in), shape).astype(np.float32)
+        spread = (self.tau_steps or 1.0) * 2 / np.sqrt(self.density * np.prod(shape[1:]))  # enough for all layers to fire
+        values = self.rng.normal(0, spread, shape).astype(np.float32)
         values *= self.rng.random(shape, np.float32) < self.density
         return values
 
