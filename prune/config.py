@@ -68,6 +68,12 @@ class PruneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The pruner; `dense` prunes nothing. All the others end on the same target and train the same number of steps."""
     target_sparsity: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.9
     """Zero weights over all pruned weights at the end, reached exactly."""
+    target_synapse_sparsity: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    """For `stds`, instead: zero synapses (a convolution's weight counts wherever it is applied); 0 leaves this out."""
+    target_synops: NonNegative = 0.0
+    """For `stds`, instead: synaptic operations per sample in the pruned layers; 0 leaves this out."""
+    cost_weighting: NonNegative = 0.5
+    """With one of these two: thresholds grow with what a layer's synapses cost, to this power."""
     schedule: Literal["linear", "sine", "cubic", "cosine_lr"] = "cubic"
     """The curve along which sparsity grows to the target."""
     start: Share = 0.0

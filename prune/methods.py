@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from filopodia.prune.config import TrainConfig
+from filopodia.prune.cost import CostSTDS
 from filopodia.prune.pruner import Pruner
 from filopodia.prune.rivals import (
     UPR,
@@ -38,6 +39,16 @@ def make_pruner(net: nn.Module, optimizer: Optimizer, config: TrainConfig, total
     match prune.method:
         case "dense":
             return None
+        case "stds" if prune.target_synops or prune.target_synapse_sparsity:
+            del common["target_sparsity"]
+            return CostSTDS(
+                net,
+                **common,
+                **window,
+                target_synapse_sparsity=prune.target_synapse_sparsity or None,
+                target_synops=prune.target_synops or None,
+                weighting=prune.cost_weighting,
+            )
         case "stds":
             return STDS(net, **common, **window)
         case "soft_threshold":

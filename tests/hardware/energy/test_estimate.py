@@ -15,9 +15,10 @@ from filopodia.errors import InputError
 from filopodia.hardware import against_baselines, ann, estimate
 from filopodia.hardware.activity import Activity, Counts
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.baselines import fair_bits, work
+from filopodia.hardware.energy.baselines import fair_bits
 from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.fanout import conv_shape, fanout, image_shape
+from filopodia.hardware.energy.work import work
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program, Sparse, Synapses
 
 
