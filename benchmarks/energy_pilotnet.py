@@ -24,7 +24,7 @@ import numpy as np
 
 from filopodia import hardware
 from filopodia.hardware.activity import Activity
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.latency import step_times
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program
 

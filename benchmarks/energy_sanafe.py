@@ -19,8 +19,8 @@ import numpy as np
 
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.estimate import estimate
-from filopodia.hardware.energy.events import count_events
 from filopodia.hardware.energy.latency import step_times
 from filopodia.hardware.program import Connection, Core, Dense, Input, Layer, Program, Sparse
 

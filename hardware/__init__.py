@@ -15,9 +15,9 @@ from filopodia.hardware.compiler.pipeline import compile as compile
 from filopodia.hardware.energy.baselines import ann as ann
 from filopodia.hardware.energy.compare import compare as compare
 from filopodia.hardware.energy.comparison import against_baselines as against_baselines
-from filopodia.hardware.energy.estimate import Estimate as Estimate
 from filopodia.hardware.energy.estimate import estimate as estimate
 from filopodia.hardware.energy.neurobench import neurobench_metrics as neurobench_metrics
+from filopodia.hardware.energy.result import Estimate as Estimate
 from filopodia.hardware.lava.runner import run_lava as run_lava
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics

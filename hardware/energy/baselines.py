@@ -7,37 +7,19 @@ memory, in a number format at 45 nm (or at an all-in price of a processor); prun
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from filopodia.errors import InputError
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.estimate import Cause, Constant
-from filopodia.hardware.energy.fanout import synapses_of
 from filopodia.hardware.energy.prices import Costs, Range, total
-from filopodia.hardware.program import Conv, Dense, Program
-
-
-@dataclass(frozen=True)
-class Work:
-    """What an ANN of the program's topology does per inference: by connection and in total.
-
-    `dense_macs`: multiply-accumulates of the unpruned layers (padding not counted); `macs`: those with a non-zero weight.
-    `weights`, `nonzero_weights`: parameters, shared ones once. `activations`: values the layers put out; `inputs`: values read.
-    """
-
-    connections: Mapping[str, tuple[int, int]]
-    dense_macs: int
-    macs: int
-    weights: int
-    nonzero_weights: int
-    activations: int
-    inputs: int
+from filopodia.hardware.energy.result import Cause, Constant
+from filopodia.hardware.energy.work import work
+from filopodia.hardware.network.network import Network
+from filopodia.hardware.program import Program
 
 
 @dataclass(frozen=True)
@@ -63,37 +45,14 @@ class Baseline:
         return plain
 
 
-def work(program: Program) -> Work:
-    """Multiply-accumulates, weights and activations of the ANN with this program's topology.
-
-    A connection stored as lists of synapses stands for a full matrix, unless `program.metadata["dense_synapses"]` names how
-    many synapses it had before pruning (a convolution unrolled by the compiler).
-    """
-    known: Mapping[str, int] = program.metadata.get("dense_synapses", {})
-    per: dict[str, tuple[int, int]] = {}
-    weights = nonzero = 0
-    for connection in program.connections:
-        source = program.nodes[connection.source].shape
-        dense = known.get(connection.name) or synapses_of(connection.synapses, source, "dense")
-        per[connection.name] = (dense, synapses_of(connection.synapses, source, "nonzero"))
-        stored = connection.synapses.data if not isinstance(connection.synapses, Dense | Conv) else connection.synapses.weight
-        weights += stored.size if isinstance(connection.synapses, Dense | Conv) else dense
-        nonzero += int(np.count_nonzero(stored))
-    return Work(
-        connections=per,
-        dense_macs=sum(dense for dense, _ in per.values()),
-        macs=sum(some for _, some in per.values()),
-        weights=weights,
-        nonzero_weights=nonzero,
-        activations=sum(layer.size for layer in program.layers),
-        inputs=sum(node.size for node in program.inputs),
-    )
+USED = ("mac", "weight_read", "state_access")
 
 
 def ann(
-    program: Program, costs: str | Path | Costs = "cmos45/int8", *, pruned: bool = False, bits: int | None = None
+    source: Program | Network, costs: str | Path | Costs = "cmos45/int8", *, pruned: bool = False, bits: int | None = None
 ) -> Baseline:
-    """The ANN of the same topology. `pruned`: zero weights are skipped for free; `bits`: a QNN of that many bits.
+    """The ANN of the same topology; a network tells its layers better than a program, which may have composed them (a pooling
+    with the layer behind it). `pruned`: zero weights are skipped for free; `bits`: a QNN of that many bits.
 
     A QNN's energy is the table's, its multiplications scaled by (bits / width)^2 and additions and bytes by bits / width, where
     width is that of the table's numbers. A table without memory prices (an all-in one) covers memory by its MAC.
@@ -104,7 +63,7 @@ def ann(
         raise InputError(
             "no price for a multiply-accumulate", where=table.name, allowed="tables with energy.mac, such as cmos45/int8"
         )
-    done = work(program)
+    done = work(source)
     macs, weights = (done.macs, done.nonzero_weights) if pruned else (done.dense_macs, done.weights)
     narrow = 1.0 if bits is None else bits / (8 * max(table.weight_bytes, 1))
     causes = [Cause("multiply-accumulates", float(macs), mac.si * (macs * narrow**2))]
@@ -140,7 +99,7 @@ def ann(
         energy=total(cause.energy for cause in causes if cause.energy is not None),
         causes=tuple(causes),
         assumptions=tuple(assumptions),
-        constants=tuple(Constant("energy", term, table.energy[term]) for term in table.energy),
+        constants=tuple(Constant("energy", term, table.energy[term]) for term in USED if term in table.energy),
     )
 
 

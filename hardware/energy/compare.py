@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from filopodia.errors import InputError
-from filopodia.hardware.energy.estimate import Estimate
 from filopodia.hardware.energy.prices import Range
+from filopodia.hardware.energy.result import Estimate
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,14 @@ from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
 from filopodia.hardware.energy.baselines import Baseline, ann, fair_bits
-from filopodia.hardware.energy.estimate import Estimate, estimate_events
-from filopodia.hardware.energy.events import LayerEvents, count_events, weight_format
-from filopodia.hardware.energy.neurobench import neurobench_metrics
+from filopodia.hardware.energy.count import count_events
+from filopodia.hardware.energy.estimate import estimate_events
+from filopodia.hardware.energy.events import LayerEvents, weight_format
+from filopodia.hardware.energy.neurobench import metrics_of
 from filopodia.hardware.energy.prices import FORMATS, Costs, Format
+from filopodia.hardware.energy.result import Estimate
 from filopodia.hardware.energy.verdict import Verdict, verdict
+from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Program
 
 
@@ -73,9 +76,13 @@ def against_baselines(
     step_s: float | None = None,
     anns: Sequence[str] = ("cmos45/fp32", "cmos45/int8"),
     accuracies: Mapping[str, float] | None = None,
+    network: Network | None = None,
 ) -> Comparison:
     """Price a run, its unpruned twin and the ANNs of its topology: fp32, int8, the pruned int8 one and the QNN of
     ceil(log2(T + 1)) bits. `costs`, `step_s` as for `estimate`.
+
+    `network`: what the program was compiled from. Give it where there is one: the ANNs then have the layers that were trained,
+    and not what the compiler composed of them.
 
     `accuracies`: of baselines that were trained, 0..1, by "table name" ("cmos45/int8 ANN"); the others are taken to be as
     accurate as the SNN, which each says among its assumptions.
@@ -84,9 +91,9 @@ def against_baselines(
     table = load_costs(costs if costs is not None else program.chip or "loihi2")
     logic = load_costs("cmos45/int8")
     made = (
-        *(ann(program, one) for one in anns),
-        ann(program, logic, pruned=True),
-        ann(program, logic, bits=fair_bits(activity.steps)),
+        *(ann(network or program, one) for one in anns),
+        ann(network or program, logic, pruned=True),
+        ann(network or program, logic, bits=fair_bits(activity.steps)),
     )
     known = dict(accuracies or {})
     names = [f"{one.costs} {one.name}" for one in made]
@@ -109,5 +116,5 @@ def against_baselines(
         anns=made,
         verdicts=tuple(verdict(pruned, events, program, table, one) for one in made),
         like_for_like_verdicts=tuple(verdict(alike, events, program, logic, one) for one in made if one.costs == logic.name),
-        metrics=neurobench_metrics(activity, program),
+        metrics=metrics_of(events, activity, program, network),
     )

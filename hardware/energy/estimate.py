@@ -4,162 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.events import LayerEvents, count_events, weight_format
+from filopodia.hardware.energy.count import count_events
+from filopodia.hardware.energy.events import LayerEvents, weight_format
 from filopodia.hardware.energy.latency import StepTimes, step_times
-from filopodia.hardware.energy.prices import FORMATS, ZERO, Costs, Price, Range, total
+from filopodia.hardware.energy.prices import ZERO, Costs, Evidence, Price, Range, total
+from filopodia.hardware.energy.result import Cause, Constant, CoreEstimate, Estimate, LayerEstimate, Spread, Timing
+from filopodia.hardware.energy.terms import Term, priced_terms
 from filopodia.hardware.program import Input, Program
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Energy of one kind of event: `count` per sample (mean), joules per sample, None where the table has no price for it."""
-
-    name: str
-    count: float
-    energy: Range | None
-
-
-@dataclass(frozen=True)
-class LayerEstimate:
-    """A layer's events per sample (mean over samples, summed over steps) and its dynamic energy, joules per sample.
-
-    `rate` is spikes per neuron and step. An input has neurons 0.
-    """
-
-    name: str
-    neurons: int
-    cores: int
-    spikes: float
-    rate: float
-    synops: float
-    updates: float
-    messages: float
-    energy: Range
-    causes: tuple[Cause, ...]
-
-
-@dataclass(frozen=True)
-class CoreEstimate:
-    """A core's share: synops and dynamic joules per sample, mean seconds per step it works (None: no time prices)."""
-
-    index: int
-    layers: tuple[str, ...]
-    neurons: int
-    synops: float
-    energy: Range
-    busy_s: float | None
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A quantity over the samples of the run (nominal prices): `sd` is the sample standard deviation, 0 for one sample."""
-
-    mean: float
-    sd: float
-    least: float
-    p5: float
-    p25: float
-    median: float
-    p75: float
-    p95: float
-    worst: float
-    worst_sample: int
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Time and where it goes, in seconds. `period` is the time between samples of a stream, `latency` from a sample's first
-    input step to its last output step, `step` a mean step. `throughput` is samples per second (nominal).
-
-    `bottleneck`: the core (or layer, where not placed) that is slowest in most steps, and the share of steps in which it is.
-    `imbalance`: busy time of the busiest core over the mean core, 1 is balanced; both nominal, means over steps.
-    `paced`: steps are held to a fixed length, so time follows the pace and not the load.
-    """
-
-    period: Range
-    latency: Range
-    step: Range
-    throughput: float
-    bottleneck: str
-    bottleneck_share: float
-    imbalance: float
-    paced: bool
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A price that entered the estimate, as it stands in the chip file."""
-
-    section: str
-    term: str
-    price: Price
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What one inference costs: joules and seconds per sample, means over the run, each low, nominal and high.
-
-    `dynamic` is the sum over priced events, `static` what the powered chips take meanwhile, `host` what feeds them (None: the
-    table has no price). `total` is dynamic + static, the chip without its host. What the totals leave out stands in
-    `unpriced` (events that happened, or power that has no price) and `uncounted` (things no placement or count told);
-    `complete` is False then. `all_in`: the price is a whole chip's consumption per event, so `dynamic` holds static power too.
-    `edp` is total energy x period, joule-seconds.
-    """
-
-    costs: str
-    title: str
-    conditions: str
-    chip: str
-    backend: str
-    steps: int
-    samples: int
-    placed: bool
-    all_in: bool
-    dynamic: Range
-    static: Range | None
-    host: Range | None
-    total: Range
-    edp: Range | None
-    timing: Timing | None
-    by_cause: tuple[Cause, ...]
-    by_layer: tuple[LayerEstimate, ...]
-    by_core: tuple[CoreEstimate, ...]
-    dynamic_spread: Spread
-    synop_spread: Spread
-    latency_spread: Spread | None
-    unpriced: tuple[str, ...]
-    uncounted: tuple[str, ...]
-    assumptions: tuple[str, ...]
-    constants: tuple[Constant, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether the totals hold every term."""
-        return not self.unpriced and not self.uncounted
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: numbers, strings, lists and dicts (ranges as {"low", "nominal", "high"}), with `complete`."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        return {**plain, "complete": self.complete}
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Estimate:
-        """The estimate that `to_dict` made plain. Raises InputError naming the key that does not fit."""
-        try:
-            return msgspec.convert(dict(plain), cls)
-        except msgspec.ValidationError as error:
-            raise InputError(str(error), where="estimate", allowed="what Estimate.to_dict writes") from None
 
 
 def estimate(
@@ -170,7 +29,8 @@ def estimate(
     step_s: float | None = None,
     synop_s: Mapping[str, float] | None = None,
 ) -> Estimate:
-    """Price a run: `costs` names a cost table ("loihi1/davies2018"), by default that of the program's chip.
+    """Price a run: `costs` names a cost table ("loihi1/davies2018"), by default that of the program's chip (of Loihi 2 where it
+    names none).
 
     `step_s`: the chip is paced at this many seconds per step (a robot or an ear in real time) and waits out the rest; without,
     it runs as fast as it can. `synop_s`: seconds per synop of single layers, where measured ones are at hand, instead of the
@@ -197,14 +57,14 @@ def estimate_events(
         raise InputError(f"step_s = {step_s!r}", where="estimate", allowed="a number of seconds > 0, or None")
     _, steps, samples = next(iter(events.values())).spikes.shape
     inputs = {node.name for node in program.inputs}
-    terms = {name: _terms(layer, name in inputs, costs) for name, layer in events.items()}
+    terms = {name: priced_terms(layer, name in inputs, costs) for name, layer in events.items()}
     causes: dict[str, list[Cause]] = {name: _causes(mine, samples) for name, mine in terms.items()}
     by_layer = tuple(_layer(events[name], causes[name], program, steps, samples) for name in events)
     by_cause = _sum_causes([cause for mine in causes.values() for cause in mine])
     per_sample = np.zeros(samples)
     for mine in terms.values():
-        for _, counts, price in mine:
-            per_sample += counts.sum(axis=(0, 1)) * (price.nominal if price else 0.0)
+        for term in mine:
+            per_sample += term.counts.sum(axis=(0, 1)) * (term.price.nominal if term.price else 0.0)
     dynamic = total(layer.energy for layer in by_layer)
     for name in synop_s or {}:
         if name not in events:
@@ -249,62 +109,15 @@ def estimate_events(
         uncounted=() if program.cores else ("messages and hops: the program is not placed on cores",),
         assumptions=_assumptions(events, program, costs, step_s),
         constants=_constants(costs, timing is not None),
+        evidence=_evidence(terms),
     )
-
-
-Term = tuple[str, NDArray[np.int64], Range | None]
-
-
-def _si(price: Price | None) -> Range | None:
-    return price.si if price else None
-
-
-def _terms(layer: LayerEvents, is_input: bool, costs: Costs) -> list[Term]:
-    """(cause, counts [G, T, N], joules each) of a layer. An all-in price is paid for its event alone, the rest is in it."""
-    energy = costs.energy
-    if is_input:
-        injected = layer.messages if layer.messages.any() else layer.spikes
-        terms: list[Term] = [("inputs", injected, _si(energy.get("input")))]
-    else:
-        terms = []
-        for weights in FORMATS:
-            rule, price = costs.formats.get(weights), _si(costs.synop("energy", weights))
-            terms.append(("synops", layer.synops[weights], price))
-            if rule and rule.zeros == "executed":
-                terms.append(("stored zeros", layer.zeros[weights], price))
-            if rule and rule.missing_columns == "executed":
-                terms.append(("missing columns", layer.missing[weights], price))
-        terms.append(("graded synops", layer.macs, _si(energy.get("mac"))))
-        active, idle = _si(energy.get("update_active")), _si(energy.get("update_idle"))
-        if layer.active is not None:
-            terms.append(("neuron updates, active", layer.active, active))
-            terms.append(("neuron updates, idle", layer.updates - layer.active, idle))
-        else:
-            either = Range(min(active.low, idle.low), active.nominal, active.high) if active and idle else active
-            terms.append(("neuron updates", layer.updates, either))
-        terms += [
-            ("spikes", layer.spikes, _si(energy.get("spike"))),
-            ("messages", layer.messages, _si(energy.get("message"))),
-            ("hops", layer.hops_x, _si(energy.get("hop_x"))),
-            ("hops", layer.hops_y, _si(energy.get("hop_y"))),
-            ("chip crossings", layer.crossings, _si(energy.get("chip_crossing"))),
-        ]
-        if "weight_read" in energy:
-            terms.append(("weight reads (bytes)", layer.all_synops * costs.weight_bytes, energy["weight_read"].si))
-        if "state_access" in energy:
-            terms.append(("state accesses (bytes)", layer.updates * (2 * costs.state_bytes), energy["state_access"].si))
-    if costs.all_in:
-        covered = {"synop": "synops", "synop_dense": "synops", "synop_sparse": "synops", "synop_conv": "synops"}
-        paid = covered.get(costs.all_in, "graded synops")
-        terms = [(cause, counts, price if cause == paid else ZERO) for cause, counts, price in terms]
-    return [term for term in terms if term[1].any()]
 
 
 def _causes(terms: list[Term], samples: int) -> list[Cause]:
     out = []
-    for cause, counts, price in terms:
-        count = float(counts.sum()) / samples
-        out.append(Cause(cause, count, price * count if price is not None else None))
+    for term in terms:
+        count = float(term.counts.sum()) / samples
+        out.append(Cause(term.cause, count, term.price * count if term.price is not None else None))
     return list(_sum_causes(out))
 
 
@@ -316,6 +129,15 @@ def _sum_causes(causes: list[Cause]) -> tuple[Cause, ...]:
         known = energy.get(cause.name, ZERO)
         energy[cause.name] = known + cause.energy if known is not None and cause.energy is not None else None
     return tuple(Cause(name, counts[name], energy[name]) for name in counts)
+
+
+def _evidence(terms: Mapping[str, list[Term]]) -> dict[Evidence, float]:
+    joules: dict[Evidence, float] = defaultdict(float)
+    for term in (term for mine in terms.values() for term in mine):
+        if term.price is not None and term.evidence is not None:
+            joules[term.evidence] += float(term.counts.sum()) * term.price.nominal
+    whole = sum(joules.values())
+    return {grade: share / whole for grade, share in joules.items() if whole > 0}
 
 
 def _layer(events: LayerEvents, causes: list[Cause], program: Program, steps: int, samples: int) -> LayerEstimate:
@@ -347,9 +169,9 @@ def _by_core(
     for name, layer in events.items():
         for group, core in enumerate(layer.cores):
             synops[core] += float(layer.all_synops[group].sum()) / samples
-            for _, counts, price in terms[name]:
-                if price is not None:
-                    energy[core] = energy[core] + price * (float(counts[group].sum()) / samples)
+            for term in terms[name]:
+                if term.price is not None:
+                    energy[core] = energy[core] + term.price * (float(term.counts[group].sum()) / samples)
     return tuple(
         CoreEstimate(
             index=core.index,

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.hardware.activity import Activity
-from filopodia.hardware.energy.baselines import work
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.count import count_events
+from filopodia.hardware.energy.events import LayerEvents
+from filopodia.hardware.energy.work import work
+from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Program, Sparse
 
 
-def neurobench_metrics(activity: Activity, program: Program) -> dict[str, Any]:
+def neurobench_metrics(activity: Activity, program: Program, network: Network | None = None) -> dict[str, Any]:
     """The metrics as NeuroBench nests and names them; synops and updates are means per sample (a whole run of T steps).
 
     `Footprint`: bytes of the parameters as the program holds them: weights at their bits (zeros included), the indices of
     sparse synapses, 4 bytes per neuron parameter. `ConnectionSparsity`: zeros over weights, shared weights once.
     `ActivationSparsity`: zeros over all outputs of all layers. `SynapticOperations`: spikes (ACs) and graded messages (MACs)
     over non-zero synapses, and both over all synapses with every input non-zero ("Dense"). `MembraneUpdates`: potentials that
-    differ from the step before, all of them in the first; only where the run recorded "v".
+    differ from the step before, all of them in the first; only where the run recorded "v". With the `network` that the program
+    was compiled from, weights are those that were trained, not what the compiler made of them.
     """
-    events = count_events(activity, program)
-    done = work(program)
+    return metrics_of(count_events(activity, program), activity, program, network)
+
+
+def metrics_of(
+    events: Mapping[str, LayerEvents], activity: Activity, program: Program, network: Network | None = None
+) -> dict[str, Any]:
+    """The same from events that were counted already."""
+    done, trained = work(program), work(network or program)
     layers = [layer.name for layer in program.layers]
     outputs = sum(layer.size for layer in program.layers) * activity.steps * activity.samples
     spikes = sum(int(events[name].spikes.sum()) for name in layers)
@@ -31,7 +41,7 @@ def neurobench_metrics(activity: Activity, program: Program) -> dict[str, Any]:
     synops = sum(int(events[name].all_synops.sum()) for name in layers)
     found: dict[str, Any] = {
         "Footprint": footprint(program),
-        "ConnectionSparsity": 1 - done.nonzero_weights / done.weights,
+        "ConnectionSparsity": 1 - trained.nonzero_weights / trained.weights,
         "ActivationSparsity": (outputs - spikes) / outputs,
         "SynapticOperations": {
             "Effective_MACs": macs / activity.samples,

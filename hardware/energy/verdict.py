@@ -14,10 +14,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from filopodia.hardware.energy.baselines import Baseline, work
-from filopodia.hardware.energy.estimate import Estimate, estimate_events
+from filopodia.hardware.energy.baselines import Baseline
+from filopodia.hardware.energy.estimate import estimate_events
 from filopodia.hardware.energy.events import LayerEvents
 from filopodia.hardware.energy.prices import Costs, Price, Range
+from filopodia.hardware.energy.result import Estimate
+from filopodia.hardware.energy.work import work
 from filopodia.hardware.program import Program
 
 UPDATES = ("neuron updates", "neuron updates, active", "neuron updates, idle", "state accesses (bytes)")

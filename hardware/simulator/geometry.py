@@ -56,11 +56,11 @@ def grid(connection: Connection, source: tuple[int, ...], target: tuple[int, ...
         )
     h_out = (h_in + 2 * conv.padding[0] - conv.dilation[0] * (k_h - 1) - 1) // conv.stride[0] + 1
     w_out = (w_in + 2 * conv.padding[1] - conv.dilation[1] * (k_w - 1) - 1) // conv.stride[1] + 1
-    if h_out < 1 or w_out < 1 or c_out * h_out * w_out != int(np.prod(target, dtype=np.int64)):
+    if h_out < 1 or w_out < 1 or image(target, where) != (c_out, h_out, w_out):
         raise InputError(
             f"the convolution gives [{c_out}, {h_out}, {w_out}], the target has shape {list(target)}",
             where=where,
-            allowed="the same number of neurons, channels first",
+            allowed="the same shape",
         )
     return Grid(c_in, h_in, w_in, c_out, h_out, w_out)
 

@@ -84,9 +84,9 @@ def arriving(program: Program, connection: Connection, messages: NDArray[Any]) -
     synapses = connection.synapses
     if isinstance(synapses, Conv):
         source, target = program.nodes[connection.source].shape, program.nodes[connection.target].shape
-        total = shift(_convolve(connection, sent, source, target), connection.weight_exp)
+        total = shift(_int32(_convolve(connection, sent, source, target)).astype(np.int64), connection.weight_exp)
         return _int32((total + STATE_LIMIT) % (2 * STATE_LIMIT) - STATE_LIMIT)
-    weight = effective(connection)
+    weight = effective(connection).astype(np.int64)
     if isinstance(synapses, Sparse):
         matrix = np.zeros(synapses.shape, np.int64)
         np.add.at(matrix, (np.repeat(np.arange(len(matrix)), np.diff(synapses.indptr)), synapses.indices), weight)
@@ -94,7 +94,7 @@ def arriving(program: Program, connection: Connection, messages: NDArray[Any]) -
     return _int32(shift(_int32(sent @ weight.T).astype(np.int64), connection.weight_exp))
 
 
-def effective(connection: Connection) -> NDArray[Any]:
+def effective(connection: Connection) -> NDArray[np.int16]:
     """The weights that act, in the synapses' own layout.
 
     For Dense and Sparse Lava clips to [-256, 255] (mixed) or to 0..255 of the forced sign, then floors the magnitude of an
@@ -102,13 +102,15 @@ def effective(connection: Connection) -> NDArray[Any]:
     """
     synapses, mode = connection.synapses, connection.sign_mode
     if isinstance(synapses, Conv):
-        return synapses.weight.astype(np.int64)
-    weight: Int64 = (synapses.weight if isinstance(synapses, Dense) else synapses.data).astype(np.int64)
+        return synapses.weight
+    weight = synapses.weight if isinstance(synapses, Dense) else synapses.data
     grid_bits = 8 - connection.weight_bits + (mode == "mixed")
-    if mode == "inhibitory":
-        return -(np.clip(-weight, 0, 255) >> grid_bits << grid_bits)
-    low = -256 if mode == "mixed" else 0
-    return np.clip(weight, low, 255) >> grid_bits << grid_bits
+    low, high = {"mixed": (-256, 255), "excitatory": (0, 255), "inhibitory": (-255, 0)}[mode]
+    clipped = np.clip(weight, low, high)
+    kept: NDArray[np.int16] = (
+        -((-clipped) >> grid_bits << grid_bits) if mode == "inhibitory" else clipped >> grid_bits << grid_bits
+    )
+    return kept
 
 
 def shift(x: NDArray[Any], exponent: int) -> Int64:
@@ -133,7 +135,7 @@ def _convolve(connection: Connection, sent: Int64, source: tuple[int, ...], targ
     conv = connection.synapses
     assert isinstance(conv, Conv)
     g = grid(connection, source, target)
-    weight = effective(connection)
+    weight = conv.weight.astype(np.int64)
     (pad_y, pad_x), (stride_y, stride_x), (step_y, step_x) = conv.padding, conv.stride, conv.dilation
     padded = np.pad(sent.reshape(-1, g.c_in, g.h_in, g.w_in), ((0, 0), (0, 0), (pad_y, pad_y), (pad_x, pad_x)))
     total = np.zeros((len(sent), g.c_out, g.h_out, g.w_out), np.int64)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from filopodia.errors import InputError
-from filopodia.hardware.activity import Activity, Counts
+from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Program
-from filopodia.hardware.simulator import counting, geometry, reference
 from filopodia.hardware.simulator.inputs import messages
 
 Progress = Callable[[str, int, int], None]
@@ -48,7 +44,7 @@ def simulate(
     if isinstance(source, Network):
         from filopodia.hardware.network import simulate_network
 
-        return simulate_network(source, spikes, record=tuple(record), progress=progress)
+        return simulate_network(source, spikes, record=record, threads=threads, memory=memory, progress=progress)
     if not isinstance(source, Program):
         raise InputError(
             f"a {type(source).__name__}",
@@ -56,53 +52,8 @@ def simulate(
             allowed="a Program or a Network",
             fix="hardware.load reads NIR files",
         )
-    geometry.check(source)
-    given = messages(source.inputs, spikes)
-    return _run(source, given, frozenset(record), memory, progress)
+    from filopodia.hardware.simulator import run
+    from filopodia.hardware.simulator.prepared import prepare
 
-
-def _run(
-    program: Program, given: dict[str, NDArray[Any]], record: frozenset[str], memory: int, progress: Progress | None
-) -> Activity:
-    steps, samples = next(iter(given.values())).shape[:2]
-    per_sample = steps * sum(10 * node.size for node in program.nodes.values())
-    width = min(samples, memory // max(per_sample, 1))
-    if width < 1:
-        raise InputError(f"memory {memory} bytes", where="simulate", allowed=f"at least {per_sample} bytes, for one sample")
-    fan = {c.name + str(i): counting.fan_out(program, c) for i, c in enumerate(program.connections)}
-    cores = counting.destinations(program)
-    parts: list[reference.Trace] = []
-    for start in range(0, samples, width):
-        parts.append(reference.run(program, {name: x[:, start : start + width] for name, x in given.items()}))
-        if progress is not None:
-            progress("simulate", min(start + width, samples), samples)
-
-    def joined(field: str, name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(part, field)[name] for part in parts], axis=1)
-
-    sent = {name: x.reshape(steps, samples, -1) for name, x in given.items()}
-    sent |= {layer.name: joined("spikes", layer.name) for layer in program.layers}
-    counts: dict[str, Counts] = {}
-    for name, node in program.nodes.items():
-        events = sent[name] != 0
-        zero = np.zeros((steps, samples), np.int64)
-        synops = zero.copy()
-        for i, connection in enumerate(program.connections):
-            lag = program.lag(connection)
-            if connection.target == name and lag < steps:
-                arrived = (sent[connection.source][: steps - lag] != 0).astype(np.float64)
-                synops[lag:] += (arrived @ fan[connection.name + str(i)].astype(np.float64)).astype(np.int64)
-        updates = zero if name in given else np.full((steps, samples), node.size, np.int64)
-        reached = (events.astype(np.float64) @ cores[name].astype(np.float64)).astype(np.int64)
-        counts[name] = Counts(events.sum(axis=2), synops, updates, reached)
-    shapes = {name: (steps, samples, *node.shape) for name, node in program.nodes.items()}
-    layers = [layer.name for layer in program.layers]
-    return Activity(
-        backend="simulator",
-        steps=steps,
-        samples=samples,
-        spikes={name: x.reshape(shapes[name]) for name, x in sent.items()} if "spikes" in record else {},
-        rates={name: sent[name].sum(axis=0, dtype=np.int32).reshape(shapes[name][1:]) for name in program.outputs},
-        states={s: {name: joined(s, name).reshape(shapes[name]) for name in layers} for s in ("u", "v") if s in record},
-        counts=counts,
-    )
+    prepared = prepare(source)
+    return run.run(prepared, messages(source.inputs, spikes), frozenset(record), threads, memory, progress)

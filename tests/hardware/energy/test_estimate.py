@@ -15,9 +15,10 @@ from filopodia.errors import InputError
 from filopodia.hardware import against_baselines, ann, estimate
 from filopodia.hardware.activity import Activity, Counts
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.baselines import fair_bits, work
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.baselines import fair_bits
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.fanout import conv_shape, fanout, image_shape
+from filopodia.hardware.energy.work import work
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program, Sparse, Synapses
 
 
@@ -220,6 +221,21 @@ def test_an_all_in_price_holds_the_rest() -> None:
     assert found.all_in
     assert found.static is None
     assert found.dynamic.nominal == pytest.approx(26e-12 * found.synop_spread.mean)
+
+
+def test_an_all_in_price_of_other_work_prices_nothing() -> None:
+    program, activity = small()
+    found = estimate(activity, program, "gpu/ann")
+    assert found.dynamic.nominal == 0
+    assert any(text.startswith("synops") for text in found.unpriced)
+    assert estimate(activity, program, "gpu").dynamic.nominal > 0
+
+
+def test_evidence_is_shared_out() -> None:
+    program, activity = small()
+    found = estimate(activity, program, "loihi2")
+    assert sum(found.evidence.values()) == pytest.approx(1)
+    assert set(found.evidence) == {"calibrated", "projected"}
 
 
 def test_estimate_is_json() -> None:

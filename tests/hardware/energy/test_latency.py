@@ -9,7 +9,7 @@ from filopodia.errors import InputError
 from filopodia.hardware import estimate
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
-from filopodia.hardware.energy.events import count_events
+from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.latency import step_times
 from filopodia.hardware.program import Connection, Core, Dense, Input, Layer, Program
 

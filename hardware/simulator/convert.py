@@ -1,0 +1,283 @@
+"""Between a user's arrays, kernel G's bits and kernel S's vectors.
+
+Bits: per (sample, step) a node's places in turn, channels last, padded to 64-bit words (gather.py).
+Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight, each followed by its inverse (lanes.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import int8, int64, uint8, uint64
+
+from filopodia.hardware.simulator.compiled import inlined, kernel
+from filopodia.hardware.simulator.simd import from_bits, greater, loader, mask_bits, ones, select, splat, store, trailing_zeros
+
+WORD = (0,)
+load_bytes = loader(8, 64)
+
+
+def _turn_word(square: Any) -> None:
+    """Transpose 64 x 64 bits in place."""
+    distance = uint64(32)
+    mask = uint64(0x00000000FFFFFFFF)
+    while distance > uint64(0):
+        first = uint64(0)
+        while first < uint64(64):
+            for k in range(first, first + distance):
+                i, j = uint64(k), uint64(k) + distance
+                moved = ((square[i] >> distance) ^ square[j]) & mask
+                square[j] ^= moved
+                square[i] ^= moved << distance
+            first += distance << uint64(1)
+        distance >>= uint64(1)
+        mask ^= mask << distance
+
+
+turn_word = inlined(_turn_word)
+
+
+def _read_word(flat: Any, first: Any, count: Any, none: Any) -> Any:
+    """Which of the bytes `flat[first : first + count]`, up to 64, are not 0."""
+    if first + uint64(64) <= uint64(flat.shape[0]):
+        word = mask_bits(greater(load_bytes(flat, first, WORD), none))
+        if count < 64:
+            word &= (uint64(1) << uint64(count)) - uint64(1)
+        return word
+    word = uint64(0)
+    for c in range(min(count, 64)):
+        word |= uint64(flat[first + uint64(c)] != 0) << uint64(c)
+    return word
+
+
+def _write_word(flat: Any, first: Any, count: Any, word: Any, none: Any) -> None:
+    """Bits to bytes of 0 and 1: `flat[first : first + count]`, up to 64."""
+    if count >= 64:
+        store(flat, first, select(from_bits(word), splat(int8(1), none), none))
+        return
+    for c in range(count):
+        flat[first + uint64(c)] = uint8((word >> uint64(c)) & uint64(1))
+
+
+read_word = inlined(_read_word)
+write_word = inlined(_write_word)
+
+
+def _pack(x: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, at: Any, bits: Any, sums: Any) -> None:
+    """Spikes x uint8 [T, N, size] of samples `samples[0]..samples[1]` to bits; `sums` [T, n] counts them."""
+    some = load_bytes(bits, uint64(0), WORD)
+    none = some ^ some
+    flat = x.reshape(-1)
+    square = np.empty(64, np.uint64)
+    size = uint64(places * channels)
+    for n in range(samples[1] - samples[0]):
+        for t in range(steps):
+            out = uint64(at + (n * steps + t) * places * words)
+            begin = uint64(t * x.shape[1] + samples[0] + n) * size
+            count = int64(0)
+            if places == 1:
+                for k in range(words):
+                    word = read_word(flat, begin + uint64(64 * k), channels - 64 * k, none)
+                    bits[out + uint64(k)] = word
+                    count += ones(word)
+            else:
+                for first in range(0, places, 64):
+                    for k in range(words):
+                        for c in range(64):
+                            channel = 64 * k + c
+                            word = uint64(0)
+                            if channel < channels:
+                                word = read_word(flat, begin + uint64(channel * places + first), places - first, none)
+                            square[uint64(c)] = word
+                            count += ones(word)
+                        turn_word(square)
+                        for place in range(first, min(first + 64, places)):
+                            bits[out + uint64(place * words + k)] = square[uint64(place - first)]
+            sums[t, n] = count
+
+
+def _unpack(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, x: Any) -> None:
+    """Bits to spikes x uint8 [T, N, size] for samples `samples[0]..samples[1]`."""
+    some = load_bytes(bits, uint64(0), WORD)
+    none = some ^ some
+    flat = x.reshape(-1)
+    square = np.empty(64, np.uint64)
+    size = uint64(places * channels)
+    for n in range(samples[1] - samples[0]):
+        for t in range(steps):
+            source = uint64(at + (n * steps + t) * places * words)
+            begin = uint64(t * x.shape[1] + samples[0] + n) * size
+            if places == 1:
+                for k in range(words):
+                    write_word(flat, begin + uint64(64 * k), channels - 64 * k, bits[source + uint64(k)], none)
+                continue
+            for first in range(0, places, 64):
+                for k in range(words):
+                    for place in range(64):
+                        inside = first + place < places
+                        square[uint64(place)] = bits[source + uint64((first + place) * words + k)] if inside else uint64(0)
+                    turn_word(square)
+                    for channel in range(64 * k, min(64 * k + 64, channels)):
+                        where = begin + uint64(channel * places + first)
+                        write_word(flat, where, places - first, square[uint64(channel - 64 * k)], none)
+
+
+def _add_rates(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, rates: Any) -> None:
+    """Spikes summed over time, into rates int32 [N, size]."""
+    some = load_bytes(bits, uint64(0), WORD)
+    none = some ^ some
+    one = splat(int8(1), none)
+    sums = np.empty(64, np.uint8)
+    for n in range(samples[1] - samples[0]):
+        for place in range(places):
+            for k in range(words):
+                for begin in range(0, steps, 255):
+                    total = none
+                    for t in range(begin, min(begin + 255, steps)):
+                        word = bits[uint64(at + ((n * steps + t) * places + place) * words + k)]
+                        total = total + select(from_bits(word), one, none)
+                    store(sums, uint64(0), total)
+                    for c in range(64 * k, min(64 * k + 64, channels)):
+                        rates[samples[0] + n, c * places + place] += sums[uint64(c - 64 * k)]
+
+
+def _weigh(
+    bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, weight: Any, sums: Any
+) -> None:
+    """For each step and sample the sum of `weight` [size, place after place] over the spikes, into sums [T, N]."""
+    for n in range(samples[1] - samples[0]):
+        for t in range(steps):
+            source = uint64(at + (n * steps + t) * places * words)
+            total = int64(0)
+            for place in range(places):
+                for k in range(words):
+                    word = bits[source + uint64(place * words + k)]
+                    while word != uint64(0):
+                        total += weight[uint64(place * channels + 64 * k) + trailing_zeros(word)]
+                        word &= word - uint64(1)
+            sums[t, samples[0] + n] += total
+
+
+def _turn(square: Any, at: Any, unit: Any, near: Any, middle: Any, far: Any) -> None:
+    """Transpose 8 x 8 bits in each byte column (unit 1), or 8 x 8 bytes (unit 8), of eight words in place."""
+    distance = uint64(4)
+    for mask in (far, middle, near):
+        for k in range(8):
+            if uint64(k) & distance == uint64(0):
+                i, j = at + uint64(k), at + uint64(k) + distance
+                moved = ((square[i] >> (distance * unit)) ^ square[j]) & mask
+                square[j] ^= moved
+                square[i] ^= moved << (distance * unit)
+        distance >>= uint64(1)
+
+
+turn = inlined(_turn)
+
+
+def _turn_bits(square: Any, at: Any) -> None:
+    turn(square, at, uint64(1), uint64(0x5555555555555555), uint64(0x3333333333333333), uint64(0x0F0F0F0F0F0F0F0F))
+
+
+def _turn_bytes(square: Any, at: Any) -> None:
+    turn(square, at, uint64(8), uint64(0x00FF00FF00FF00FF), uint64(0x0000FFFF0000FFFF), uint64(0x00000000FFFFFFFF))
+
+
+turn_bits = inlined(_turn_bits)
+turn_bytes = inlined(_turn_bytes)
+
+
+def _to_lanes(
+    bits: Any,
+    at: Any,
+    count: Any,
+    steps: Any,
+    channels: Any,
+    words: Any,
+    vectors: Any,
+    homes: Any,
+    stride: Any,
+    width: Any,
+    square: Any,
+) -> None:
+    """Bits of `count` samples to vectors; `homes[place]` is the vector of a place's first channel; `square` is 64 words."""
+    places = homes.shape[0]
+    w = uint64(width)
+    chunks = (steps + 7) // 8
+    for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
+        chunk, begin = tile % chunks, tile // chunks * 8 * width
+        for place in range(places):
+            for k in range(words):
+                for group in range(width):
+                    for i in range(8):
+                        n = begin + 8 * group + i
+                        for t in range(8):
+                            step = 8 * chunk + t
+                            square[uint64(8 * i + t)] = (
+                                bits[uint64(at + ((n * steps + step) * places + place) * words + k)]
+                                if n < count and step < steps
+                                else uint64(0)
+                            )
+                        turn_bits(square, uint64(8 * i))
+                    for i in range(8):
+                        for j in range(i):
+                            here, there = uint64(8 * i + j), uint64(8 * j + i)
+                            square[here], square[there] = square[there], square[here]
+                    for j in range(8):
+                        turn_bytes(square, uint64(8 * j))
+                        for b in range(8):
+                            channel = 64 * k + 8 * b + j
+                            if channel < channels:
+                                vector = uint64(homes[place] + 2 * channel + tile * stride)
+                                lit = square[uint64(8 * j + b)]
+                                vectors[vector * w + uint64(group)] = lit
+                                vectors[(vector + uint64(1)) * w + uint64(group)] = ~lit
+
+
+def _from_lanes(
+    vectors: Any,
+    homes: Any,
+    stride: Any,
+    width: Any,
+    bits: Any,
+    at: Any,
+    count: Any,
+    steps: Any,
+    channels: Any,
+    words: Any,
+    square: Any,
+) -> None:
+    """Vectors to bits of `count` samples."""
+    places = homes.shape[0]
+    w = uint64(width)
+    chunks = (steps + 7) // 8
+    for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
+        chunk, begin = tile % chunks, tile // chunks * 8 * width
+        for place in range(places):
+            for k in range(words):
+                for group in range(min(width, (count - begin + 7) // 8)):
+                    for j in range(8):
+                        for b in range(8):
+                            channel = 64 * k + 8 * b + j
+                            vector = uint64(homes[place] + 2 * channel + tile * stride)
+                            square[uint64(8 * j + b)] = vectors[vector * w + uint64(group)] if channel < channels else uint64(0)
+                        turn_bytes(square, uint64(8 * j))
+                    for i in range(8):
+                        for j in range(i):
+                            here, there = uint64(8 * i + j), uint64(8 * j + i)
+                            square[here], square[there] = square[there], square[here]
+                    for i in range(8):
+                        n = begin + 8 * group + i
+                        if n < count:
+                            turn_bits(square, uint64(8 * i))
+                            for t in range(min(8, steps - 8 * chunk)):
+                                where = at + ((n * steps + 8 * chunk + t) * places + place) * words + k
+                                bits[uint64(where)] = square[uint64(8 * i + t)]
+
+
+pack = kernel(_pack)
+unpack = kernel(_unpack)
+add_rates = kernel(_add_rates)
+weigh = kernel(_weigh)
+to_lanes = kernel(_to_lanes)
+from_lanes = kernel(_from_lanes)

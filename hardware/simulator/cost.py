@@ -1,0 +1,69 @@
+"""Which kernel is the cheaper one for a layer, from its weights and from the spikes that really arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from filopodia.hardware.simulator.digits import LanePlan
+from filopodia.hardware.simulator.prepared import Prepared
+
+# Nanoseconds on one core (benchmarks/simulator_kernels.py); only their ratios matter.
+DIGIT = 0.8  # kernel S, one vector counted
+ROW = 40.0  # kernel S, one row of one chunk, whatever is in it
+LANE = 0.35  # kernel S, one neuron and step: sums from bit planes, update
+ROW_BYTE = 1 / 60.0  # kernel G, one weight of one arriving spike
+NEURON = 0.45  # kernel G, one neuron and step: update, list of spikes
+TURN = 0.1  # between the two kernels' layouts, one neuron and step
+DENSE_LANE = 8  # steps in a chunk
+
+
+class Choice(Enum):
+    """Kernel G (one sample after the other) or kernel S (all lanes of a tile at once)."""
+
+    GATHER = "G"
+    LANES = "S"
+
+
+def choose(
+    prepared: Prepared,
+    index: int,
+    plan: LanePlan,
+    spikes: Mapping[str, float],
+    samples: int,
+    steps: int,
+    width: int,
+    as_bits: set[str],
+    as_vectors: set[str],
+) -> Choice:
+    """The kernel for a layer of a tile, given the spikes of its sources in all of the tile."""
+    layer = prepared.program.layers[index]
+    node = prepared.nodes[layer.name]
+    chunks = -(-steps // DENSE_LANE) * -(-samples // (8 * width))
+    lanes = chunks * DENSE_LANE * 8 * width
+    places = len(plan.out_place)
+    s = chunks * places * (plan.digits.total * DIGIT * (width + 4) / 12 + len(plan.out_row) * ROW) + node.size * lanes * LANE
+    g = node.padded * samples * steps * NEURON
+    for connection in prepared.program.into(layer.name):
+        source = prepared.nodes[connection.source]
+        fan = node.padded if places == 1 else _reach(prepared, index)
+        g += spikes[connection.source] * fan * ROW_BYTE
+        if connection.source not in as_vectors:
+            s += source.size * lanes * TURN
+        if connection.source not in as_bits:
+            g += source.size * samples * steps * TURN
+    return Choice.LANES if s < g else Choice.GATHER
+
+
+def _reach(prepared: Prepared, index: int) -> float:
+    """Dense weights that one spike meets in a convolution, on average over its places."""
+    layer = prepared.program.layers[index]
+    node = prepared.nodes[layer.name]
+    table = prepared.program.into(layer.name)
+    total = 0.0
+    for connection in table:
+        conv = connection.synapses
+        source = prepared.nodes[connection.source]
+        taps = conv.weight.shape[2] * conv.weight.shape[3]  # type: ignore[union-attr]
+        total += taps * node.places / source.places * node.words * 64
+    return total / len(table)

@@ -1,0 +1,165 @@
+"""What the kernels need to know of a program before they see a spike: layouts, stages, bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filopodia.hardware.program import Connection, Conv, Input, Layer, Program, Sparse
+from filopodia.hardware.simulator.geometry import Grid, grid, image
+from filopodia.hardware.simulator.reference import effective
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Node:
+    """Where an input's or a layer's spikes live. A node that no convolution touches is one place with all neurons as channels.
+
+    `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo and inverses included);
+    `grid` is the padded height and width around its places, `corner` the first place inside.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    places: int
+    channels: int
+    words: int
+    cum: int
+    vectors: int
+    width: int
+    grid: tuple[int, int]
+    corner: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        return self.places * self.channels
+
+    @property
+    def padded(self) -> int:
+        return self.places * self.words * 64
+
+    @property
+    def room(self) -> int:
+        """Vectors, halo and inverses included."""
+        return 2 * self.channels * self.grid[0] * self.grid[1]
+
+    @cached_property
+    def homes(self) -> Int64:
+        """The first vector of each place, counted from the node's own first."""
+        y, x = np.divmod(np.arange(self.places), self.width)
+        return ((y + self.corner[0]) * self.grid[1] + x + self.corner[1]) * (2 * self.channels)
+
+    @cached_property
+    def neurons(self) -> Int64:
+        """The vector of each neuron, in the user's order (channels first)."""
+        return (self.homes[None, :] + 2 * np.arange(self.channels)[:, None]).reshape(-1)
+
+    def by_place(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The last axis from the user's order (channels first) to place after place, channels last."""
+        turned = x.reshape(*x.shape[:-1], self.channels, self.places).swapaxes(-1, -2)
+        return np.ascontiguousarray(turned).reshape(x.shape)
+
+
+def lay_out(program: Program) -> dict[str, Node]:
+    """Nodes by name, inputs first, then layers in order."""
+    halo: dict[str, tuple[int, int]] = {}
+    for connection in program.connections:
+        if isinstance(connection.synapses, Conv):
+            top, left = connection.synapses.padding
+            known = halo.get(connection.source, (0, 0))
+            halo[connection.source] = (max(top, known[0]), max(left, known[1]))
+            halo.setdefault(connection.target, (0, 0))
+    nodes: dict[str, Node] = {}
+    cum, vectors = 0, 0
+    for name, node in program.nodes.items():
+        if name in halo:
+            channels, height, width = image(node.shape, name)
+            padding = halo[name]
+        else:
+            channels, height, width, padding = node.size, 1, 1, (0, 0)
+        words = -(-channels // 64)
+        padded = (height + 2 * padding[0], width + 2 * padding[1])
+        nodes[name] = Node(name, node.shape, height * width, channels, words, cum, vectors, width, padded, padding)
+        cum += height * width * words
+        vectors += nodes[name].room
+    return nodes
+
+
+def layout(program: Program, connection: Connection) -> Grid:
+    """Both sides of a convolution."""
+    return grid(connection, program.nodes[connection.source].shape, program.nodes[connection.target].shape)
+
+
+def stages(program: Program) -> tuple[tuple[int, int], ...]:
+    """Layers [first, last) that must go step by step together: alone, or from the target to the source of a loop."""
+    order = {layer.name: i for i, layer in enumerate(program.layers)}
+    reach = list(range(len(program.layers)))
+    for connection in program.connections:
+        source, target = order.get(connection.source, -1), order[connection.target]
+        if source >= target:
+            reach[target] = max(reach[target], source)
+    found: list[tuple[int, int]] = []
+    first = 0
+    while first < len(reach):
+        last = first
+        i = first
+        while i <= last:
+            last = max(last, reach[i])
+            i += 1
+        found.append((first, last + 1))
+        first = last + 1
+    return tuple(found)
+
+
+def binary(program: Program, connection: Connection) -> bool:
+    """Whether every message counts as 0 or 1."""
+    source = program.nodes[connection.source]
+    return connection.message_bits == 0 or not (isinstance(source, Input) and source.message_bits > 0)
+
+
+def rows(connection: Connection) -> tuple[Int64, NDArray[np.integer], NDArray[np.int16]]:
+    """Non-zero weights of a Dense or Sparse connection: row starts, source neurons, weights."""
+    weight = effective(connection)
+    if isinstance(connection.synapses, Sparse):
+        sparse = connection.synapses
+        keep = weight != 0
+        starts = np.concatenate([[0], np.cumsum(keep)])[sparse.indptr]
+        return starts, sparse.indices[keep], weight[keep]
+    target, source = np.nonzero(weight)
+    starts = np.concatenate([[0], np.cumsum(np.count_nonzero(weight, axis=1))])
+    return starts, source, weight[target, source]
+
+
+def largest_sum(connection: Connection) -> int:
+    """The largest magnitude that a sum of weights of one target neuron can reach with binary messages."""
+    weight = effective(connection)
+    if isinstance(connection.synapses, Sparse):
+        indptr = connection.synapses.indptr
+        totals = []
+        for sign in (1, -1):
+            running = np.concatenate([[0], np.cumsum(np.maximum(sign * weight.astype(np.int64), 0))])
+            totals.append((running[indptr[1:]] - running[indptr[:-1]]).max(initial=0))
+        return int(max(totals))
+    flat = weight.reshape(len(weight), -1)
+    positive = np.maximum(flat, 0).sum(axis=1, dtype=np.int64)
+    negative = flat.sum(axis=1, dtype=np.int64) - positive
+    return int(max(positive.max(initial=0), -negative.min(initial=0)))
+
+
+def trailing_zeros(*weights: NDArray[np.integer]) -> int:
+    """Low bits that are 0 in every weight; 0 where all weights are 0."""
+    union = 0
+    for weight in weights:
+        union |= int(np.bitwise_or.reduce(weight.reshape(-1), initial=0))
+    return (union & -union).bit_length() - 1 if union else 0
+
+
+def each(value: NDArray[np.integer], layer: Layer) -> bool:
+    """Whether a parameter differs between neurons."""
+    return np.asarray(value).shape == layer.shape and layer.size > 1 and bool((value != np.reshape(value, -1)[0]).any())
