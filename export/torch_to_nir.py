@@ -88,7 +88,7 @@ def _sources(graph: Graph, op: Op) -> list[str]:
 
 
 def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[str], target: str, shape: Shape) -> None:
-    """Edges into `target`, which reads `shape`; a source added several times goes through a Scale, since NIR knows an edge only once."""
+    """Edges into `target`, which reads `shape`; a source added twice goes through a Scale: NIR knows an edge only once."""
     for source, times in Counter(sources).items():
         if times == 1:
             edges.append((source, target))
