@@ -110,15 +110,14 @@ def against_baselines(
     pruned = estimate_events(events, program, table, backend=backend, step_s=step_s)
     alike = estimate_events(events, program, logic, backend=backend, step_s=step_s)
     effects = price_effects(pruned, events, program, table)
-    logic_effects = price_effects(alike, events, program, logic)
+    alike_effects = price_effects(alike, events, program, logic)
+    on_logic = [one for one in made if one.costs == logic.name]
     return Comparison(
         pruned=pruned,
         unpruned=estimate_events(unpruned_events(events, program), program, table, backend=backend, step_s=step_s),
         like_for_like=alike,
         anns=made,
         verdicts=tuple(verdict(pruned, effects, program, table, one) for one in made),
-        like_for_like_verdicts=tuple(
-            verdict(alike, logic_effects, program, logic, one) for one in made if one.costs == logic.name
-        ),
+        like_for_like_verdicts=tuple(verdict(alike, alike_effects, program, logic, one) for one in on_logic),
         metrics=metrics_of(events, activity, program, network),
     )

@@ -8,7 +8,7 @@ rate in proportion, updates to follow the steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -78,7 +78,8 @@ Effects = Mapping[str, tuple[float, float]]
 def verdict(found: Estimate, effects: Effects, program: Program, costs: Costs, baseline: Baseline) -> Verdict:
     """Judge an estimate, priced with `costs`, against a baseline; `effects` as `price_effects` finds them."""
     snn, other = found.dynamic.nominal, baseline.energy.nominal
-    ratio = _ratio(found, costs, baseline)
+    swings = _swings(found, effects, costs, baseline)
+    ratio = _ratio(found, costs, baseline, swings)
     answer: Literal["wins", "loses", "open"] = "wins" if ratio.high < 1 else "loses" if ratio.low > 1 else "open"
     nominal = {cause.name: cause.energy.nominal for cause in found.by_cause if cause.energy}
     fixed = sum(nominal.get(name, 0.0) for name in UPDATES)
@@ -109,7 +110,7 @@ def verdict(found: Estimate, effects: Effects, program: Program, costs: Costs, b
         sparsity=1 - density,
         sparsity_to_win=needed,
         spikes_per_synapse=found.synop_spread.mean / done.dense_macs,
-        swings=_swings(found, effects, costs, baseline),
+        swings=swings,
         sentences=(),
     )
     return replace(out, sentences=_sentences(out))
@@ -134,14 +135,15 @@ def _over(a: float, b: float) -> float:
     return a / b if b > 0 else math.inf
 
 
-def _ratio(found: Estimate, costs: Costs, baseline: Baseline) -> Range:
-    """SNN over baseline. Priced with one table, both move with its prices, and what they share cancels; else either may err."""
+def _ratio(found: Estimate, costs: Costs, baseline: Baseline, swings: Sequence[Swing]) -> Range:
+    """SNN over baseline. Priced with one table, both move with its prices, one at a time or all at once; else either may err."""
     snn, other = found.dynamic, baseline.energy
     if costs.name != baseline.costs:
         return Range(_over(snn.low, other.high), _over(snn.nominal, other.nominal), _over(snn.high, other.low))
     shared = [_over(getattr(snn, end), sum(_at(costs, cause, end) for cause in baseline.causes)) for end in ENDS]
     reused = other.high / sum(_at(costs, cause, "high") for cause in baseline.causes)  # more than 1: weights fetched again
-    return Range(min(shared) / max(reused, 1.0), _over(snn.nominal, other.nominal), max(shared))
+    alone = [end for swing in swings for end in (swing.at_low, swing.at_high)]
+    return Range(min(shared + alone) / max(reused, 1.0), _over(snn.nominal, other.nominal), max(shared + alone))
 
 
 def _at(costs: Costs, cause: Cause, end: str) -> float:
@@ -164,9 +166,8 @@ def _swings(found: Estimate, effects: Effects, costs: Costs, baseline: Baseline)
         if cause.energy is None or together:
             continue
         rest = other - cause.energy.nominal
-        swings.append(
-            _swing(baseline.costs, cause.name, _over(snn, rest + cause.energy.low), _over(snn, rest + cause.energy.high))
-        )
+        at_low, at_high = _over(snn, rest + cause.energy.low), _over(snn, rest + cause.energy.high)
+        swings.append(_swing(baseline.costs, cause.name, at_low, at_high))
     moving = [swing for swing in swings if swing.at_low != swing.at_high]
     return tuple(sorted(moving, key=lambda s: (-abs(s.at_high - s.at_low), s.table, s.term)))
 
@@ -204,7 +205,7 @@ def _sentences(v: Verdict) -> tuple[str, ...]:
     if v.steps_to_win is None:
         out.append("Even a single step at this rate costs more.")
     else:
-        out.append(f"At this rate it wins with up to {v.steps_to_win} steps; it takes {v.steps}.")
+        out.append(f"At this rate it wins with up to {v.steps_to_win} step{'s'[: v.steps_to_win > 1]}; it takes {v.steps}.")
     if v.sparsity_to_win is None:
         out.append("No sparsity of its synapses would do: the rest alone costs more.")
     else:
