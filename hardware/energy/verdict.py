@@ -136,7 +136,7 @@ def _over(a: float, b: float) -> float:
 
 
 def _ratio(found: Estimate, costs: Costs, baseline: Baseline, swings: Sequence[Swing]) -> Range:
-    """SNN over baseline. Priced with one table, both move with its prices, one at a time or all at once; else either may err."""
+    """SNN over baseline. Priced with one table, both move with its prices, one or all at a time; else either may err."""
     snn, other = found.dynamic, baseline.energy
     if costs.name != baseline.costs:
         return Range(_over(snn.low, other.high), _over(snn.nominal, other.nominal), _over(snn.high, other.low))
