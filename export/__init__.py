@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .folding import fold as fold
     from .golden_file import Golden as Golden
     from .golden_file import read_golden as read_golden
     from .golden_file import write_golden as write_golden
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from .nir_to_torch import NirModule as NirModule
     from .nir_to_torch import from_nir as from_nir
     from .onnx_file import to_onnx as to_onnx
+    from .onnx_integer import program_to_onnx as program_to_onnx
     from .record import golden as golden
     from .torch_to_nir import to_nir as to_nir
 
 _HOMES = {
     "NirModule": "nir_to_torch",
     "from_nir": "nir_to_torch",
+    "fold": "folding",
     "golden": "record",
     "Golden": "golden_file",
     "read_golden": "golden_file",
@@ -32,6 +35,7 @@ _HOMES = {
     "write_nir": "nir_file",
     "to_nir": "torch_to_nir",
     "to_onnx": "onnx_file",
+    "program_to_onnx": "onnx_integer",
 }
 
 __all__ = sorted(_HOMES)

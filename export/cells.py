@@ -7,6 +7,7 @@ trained. Parameters that are the same for all neurons become scalars.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from filopodia.errors import UnsupportedError
 
-from .semantics import Semantics
+from .kernels import compact
+from .semantics import Semantics, text
 
 State = tuple[Tensor, ...]
 
@@ -49,18 +51,40 @@ class Linear(Cell):
         return F.linear(x, self.weight, self.bias)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Window:
+    """A convolution's weight and sizes, as small as its metadata allows (see `kernels`)."""
+
+    weight: NDArray[Any]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] | str
+    dilation: tuple[int, ...]
+    groups: int
+
+    @classmethod
+    def of(cls, node: Any) -> Window:
+        """The window of a NIR Conv1d or Conv2d."""
+        weight = np.asarray(node.weight)
+        rank = weight.ndim - 2
+        stride, dilation, groups = numbers(node.stride, rank), numbers(node.dilation, rank), int(node.groups)
+        if isinstance(node.padding, str | bytes):
+            return cls(weight, stride, text(node.padding), dilation, groups)
+        padding = numbers(node.padding, rank)
+        weight, padding, groups = compact(weight, padding, dilation, groups, node.metadata or {})
+        return cls(weight, stride, padding, dilation, groups)
+
+
 class Convolution(Cell):
     """torch's convolution; a bias of zeros is left out, which changes no value."""
 
     def __init__(self, node: Any) -> None:
         super().__init__()
-        weight, bias = np.asarray(node.weight), np.asarray(node.bias)
+        window = Window.of(node)
+        weight, bias = window.weight, np.asarray(node.bias)
         self.rank = weight.ndim - 2
         self.register_buffer("weight", tensor(weight))
         self.register_buffer("bias", tensor(bias) if bias.any() else None)
-        self.stride, self.dilation = numbers(node.stride, self.rank), numbers(node.dilation, self.rank)
-        self.padding = node.padding if isinstance(node.padding, str) else numbers(node.padding, self.rank)
-        self.groups = int(node.groups)
+        self.stride, self.dilation, self.padding, self.groups = window.stride, window.dilation, window.padding, window.groups
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, *space]."""
@@ -144,15 +168,14 @@ class Neuron(Cell):
         v = torch.zeros_like(like) if self.start is None else torch.zeros_like(like) + self.start  # type: ignore[operator]
         return (torch.zeros_like(like), v) if "i" in self.states else (v,)
 
-    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of the neuron."""
+    def charge(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Voltage after the input, before firing; and the new current, where there is one."""
         c: Any = self
         current: State = ()
         v = state[-1]
         if "i" in self.states:
-            i = state[0] * c.i_keep + (x if c.i_gain is None else x * c.i_gain)
-            current = (i,)
-            x = i
+            x = state[0] * c.i_keep + (x if c.i_gain is None else x * c.i_gain)
+            current = (x,)
         x = x if c.gain is None else x * c.gain
         if c.tau is not None and c.undivided:
             v = v - (v if c.leak is None else v - c.leak) / c.tau + x
@@ -162,6 +185,12 @@ class Neuron(Cell):
             v = v * c.v_keep + x if c.leak is None else c.leak + (v - c.leak) * c.v_keep + x
         else:
             v = v + x
+        return v, current
+
+    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of the neuron."""
+        c: Any = self
+        v, current = self.charge(x, state)
         if not self.fires:
             return v, (*current, v)
         spikes = v >= c.threshold if self.inclusive else v > c.threshold

@@ -7,16 +7,17 @@ not in the tables and touch a tensor that depends on the input are refused by th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from filopodia.errors import UnsupportedError
 
-from .modules import add_flatten
-from .ops import Add, Gain, Shape, Shift
+from .modules import HANDLERS, add_adaptive, add_flatten
+from .ops import Add, Gain, Join, Shape, Shift, Step
 from .trace import Lead, Mark, Tracer
 
 FACTS = {
@@ -218,24 +219,138 @@ def _merged_span(shape: Shape, features: Shape) -> tuple[int, int] | None:
     return None
 
 
-def _over_time(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+def _mean_or_sum(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+    """Over the steps at the model's end, or the mean over all spatial axes (a global average pooling)."""
     mark = marks[0]
     assert mark is not None
     dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    dim = dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim
-    if mark.lead is not Lead.STEPS_SAMPLES or dim != 0 or kwargs.get("keepdim"):
-        raise UnsupportedError(
-            f"{name} over dim {dim}", where=tracer.here, allowed=f"{name}(0) over the steps of a multi-step model, at its end"
-        )
-    if tracer.over_time not in ("", name):
-        raise UnsupportedError(
-            "some outputs are summed over time and some averaged", where=tracer.here, fix="return the sequences"
-        )
-    tracer.over_time = name
-    return mark.number, Lead.OVER
+    keep = bool(kwargs.get("keepdim", args[2] if len(args) > 2 else False))
+    shape, axes = tracer.ops[mark.number].shape, mark.lead.axes
+    dims = [] if dim is None else sorted(d % (len(shape) + axes) for d in (dim if isinstance(dim, tuple | list) else [dim]))
+    if mark.lead is Lead.STEPS_SAMPLES and dims == [0] and not keep:
+        tracer.say_over_time(name)
+        return mark.number, Lead.OVER
+    if name != "mean" or len(shape) < 2 or dims != list(range(axes + 1, axes + len(shape))):
+        allowed = "sum(0) or mean(0) over the steps at the end of a multi-step model, or the mean over all spatial axes"
+        raise UnsupportedError(f"{name} over dim {dim}", where=tracer.here, allowed=allowed)
+    pooled = (shape[0], *(1,) * (len(shape) - 1))
+    number = add_adaptive(tracer, tracer.function_name("mean"), mark, shape, pooled)
+    if keep:
+        return number, mark.lead
+    flat = Mark(number, mark.lead, mark.version, mark.run)
+    return add_flatten(tracer, tracer.function_name("flatten"), flat, 0, len(shape) - 1, pooled, (shape[0],)), mark.lead
 
 
-IN_PLACE = {"add_", "sub_"}
+def _multiply(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+    """A constant factor; or AND of spikes, x * y, and IAND, x * (1 - y)."""
+    left, right = args[0], args[1] if len(args) > 1 else kwargs["other"]
+    first, second = _part(tracer, left, 1.0, result, marks), _part(tracer, right, 1.0, result, marks)
+    if isinstance(first, Mark) and isinstance(second, Mark):
+        return _both(tracer, first, second), first.lead
+    mark, factor = (first, second) if isinstance(first, Mark) else (second, first)
+    assert isinstance(mark, Mark)
+    assert isinstance(factor, Tensor)
+    if name == "div":
+        if factor is first:
+            raise UnsupportedError("divides by a tensor that depends on the input", where=tracer.here)
+        factor = 1.0 / factor.double()
+    shape = tuple(result.shape[mark.lead.axes :])
+    return tracer.add(tracer.function_name("gain"), Gain(factor), (mark.number,), shape), mark.lead
+
+
+def _both(tracer: Tracer, first: Mark, second: Mark) -> int:
+    """The product of two tensors that depend on the input: of spikes only, as a step of a sum."""
+    if first.lead is not second.lead:
+        raise UnsupportedError("multiplies tensors whose time axes differ", where=tracer.here)
+    x, y, negated = first.number, second.number, _inverted(tracer, second.number)
+    if negated is None and _inverted(tracer, x) is not None:
+        x, y, negated = y, x, _inverted(tracer, x)
+    other = y if negated is None else negated
+    shape = tracer.ops[x].shape
+    if not (tracer.ops[x].binary and tracer.ops[other].binary):
+        raise UnsupportedError(
+            "multiplies two tensors that depend on the input and are not both spikes",
+            where=tracer.here,
+            allowed="spikes * spikes (AND) and spikes * (1 - spikes) (IAND), or a constant factor",
+            fix="connect with ADD",
+        )
+    if negated is not None:
+        other = tracer.add(tracer.function_name("iand.not"), Gain(torch.tensor(-1.0)), (negated,), shape)
+    kind, threshold = ("and", 1.5) if negated is None else ("iand", 0.5)
+    total = tracer.add(tracer.function_name(f"{kind}.sum"), Add(), (x, other), shape)
+    return tracer.add(tracer.function_name(kind), Step(threshold), (total,), shape, binary=True)
+
+
+def _inverted(tracer: Tracer, number: int) -> int | None:
+    """y where the operation is 1 - y, else None."""
+    op = tracer.ops[number]
+    if not (isinstance(op.what, Shift) and bool((op.what.constant == 1).all())):
+        return None
+    inner = tracer.ops[op.inputs[0]]
+    return inner.inputs[0] if isinstance(inner.what, Gain) and bool((inner.what.factor == -1).all()) else None
+
+
+def _negate(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+    mark = marks[0]
+    assert mark is not None
+    shape = tracer.ops[mark.number].shape
+    return tracer.add(tracer.function_name("gain"), Gain(torch.tensor(-1.0)), (mark.number,), shape), mark.lead
+
+
+def _concatenate(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+    parts = list(args[0] if args else kwargs["tensors"])
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0) % result.ndim
+    known = [m for m in marks if m is not None]
+    if len(known) != len(parts):
+        raise UnsupportedError("concatenates with a constant", where=tracer.here, allowed="tensors that depend on the input")
+    if len({m.lead for m in known}) > 1 or known[0].lead is Lead.OVER:
+        raise UnsupportedError("concatenates tensors whose time axes differ", where=tracer.here)
+    axis = dim - known[0].lead.axes
+    if axis != 0:
+        raise UnsupportedError(
+            f"concatenates along dim {dim}", where=tracer.here, allowed="the channels (the first axis after the samples)"
+        )
+    binary = all(tracer.ops[m.number].binary for m in known)
+    shape = tuple(result.shape[known[0].lead.axes :])
+    return tracer.add(tracer.function_name("cat"), Join(axis), tuple(m.number for m in known), shape, binary=binary), known[
+        0
+    ].lead
+
+
+def _stack(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+    """A list over time, as SpikingJelly's NonSpiking neurons give it, back to one tensor."""
+    known = [m for m in marks if m is not None]
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+    if dim != 0 or len(known) != tracer.steps or len({m.number for m in known}) > 1 or known[0].lead is not Lead.SLICE:
+        raise UnsupportedError("stacks tensors that are not the steps of one layer", where=tracer.here)
+    return known[0].number, Lead.STEPS_SAMPLES
+
+
+def _dropout(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+    mark = marks[0]
+    assert mark is not None
+    if kwargs.get("training", args[2] if len(args) > 2 else True):
+        raise UnsupportedError("F.dropout that is always on", where=tracer.here, fix="pass training=self.training")
+    return mark.number, mark.lead
+
+
+def _pooling(kind: type[nn.Module]) -> Function:
+    """F.avg_pool2d(x, ...) and its kin, as the module of the same arguments."""
+
+    def handle(tracer: Tracer, name: str, marks: Marks, args: Any, kwargs: Any, result: Tensor) -> tuple[int, Lead]:
+        mark = marks[0]
+        assert mark is not None
+        module = kind(*args[1:], **{key: value for key, value in kwargs.items() if key != "input"})
+        axes = mark.lead.axes
+        shape, out = tracer.ops[mark.number].shape, tuple(result.shape[axes:])
+        number = HANDLERS[kind](tracer, module, mark, shape, out)
+        tracer.ops[number] = replace(tracer.ops[number], module=None, name=tracer.renamed(number, tracer.function_name(name)))
+        return number, mark.lead
+
+    return handle
+
+
+IN_PLACE = {"add_", "sub_", "mul_", "div_"}
 FUNCTIONS: dict[str, Function] = {
     "add": _add,
     "__radd__": _add,
@@ -247,6 +362,20 @@ FUNCTIONS: dict[str, Function] = {
     "view": _reshape,
     "reshape": _reshape,
     "squeeze": _reshape,
-    "mean": _over_time,
-    "sum": _over_time,
+    "mean": _mean_or_sum,
+    "sum": _mean_or_sum,
+    "mul": _multiply,
+    "__rmul__": _multiply,
+    "div": _multiply,
+    "true_divide": _multiply,
+    "neg": _negate,
+    "cat": _concatenate,
+    "concat": _concatenate,
+    "stack": _stack,
+    "avg_pool2d": _pooling(nn.AvgPool2d),
+    "max_pool2d": _pooling(nn.MaxPool2d),
+    "avg_pool1d": _pooling(nn.AvgPool1d),
+    "max_pool1d": _pooling(nn.MaxPool1d),
+    "adaptive_avg_pool2d": _pooling(nn.AdaptiveAvgPool2d),
+    "dropout": _dropout,
 }

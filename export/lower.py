@@ -13,13 +13,24 @@ from torch import Tensor
 
 from filopodia.errors import UnsupportedError
 
-from .fold import scaled, shifted
+from .affine import scaled, shifted
+from .joins import split_joins
 from .ops import Conv, Dense, Gain, Graph, Neuron, Norm, Op, Pool, Shift, Step
 
 
 def lower(graph: Graph) -> Graph:
     """The same computation in operations that each have a NIR node (additions aside, which are edges)."""
-    for rewrite in (vote_as_readout, undivided_inputs, absorb, max_pool_of_spikes, remaining_affine, drop_unread):
+    passes = (
+        vote_as_readout,
+        undivided_inputs,
+        absorb,
+        split_joins,
+        max_pool_of_spikes,
+        pools_of_sequences,
+        remaining_affine,
+        drop_unread,
+    )
+    for rewrite in passes:
         graph = rewrite(graph)
     return graph
 
@@ -51,7 +62,7 @@ def undivided_inputs(graph: Graph) -> Graph:
     return graph.with_ops(ops)
 
 
-def absorb(graph: Graph) -> Graph:
+def absorb(graph: Graph, kinds: tuple[type, ...] = (Norm, Gain, Shift)) -> Graph:
     """Move each BatchNorm, factor and constant into the Conv or Dense before it, where that is all that reads it."""
     ops = dict(graph.ops)
     kept_outputs = dict(graph.outputs)
@@ -60,7 +71,7 @@ def absorb(graph: Graph) -> Graph:
     for number, op in graph.ops.items():
         inputs = tuple(moved.get(n, n) for n in op.inputs)
         ops[number] = op = replace(op, inputs=inputs)
-        if not isinstance(op.what, Norm | Gain | Shift):
+        if not isinstance(op.what, kinds):
             continue
         source = ops[inputs[0]]
         if not isinstance(source.what, Dense | Conv) or readers[op.inputs[0]] != 1 or op.inputs[0] in graph.outputs.values():
@@ -107,6 +118,20 @@ def max_pool_of_spikes(graph: Graph) -> Graph:
                 )
             ops[fresh] = replace(op, name=f"{op.name}.sum", what=replace(op.what, kind="sum"), module=None, binary=False)
             op, fresh = replace(op, what=Step(0.5), inputs=(fresh,), binary=True), fresh + 1
+        ops[number] = op
+    return graph.with_ops(ops)
+
+
+def pools_of_sequences(graph: Graph) -> Graph:
+    """Pooling of one-dimensional signals, for which NIR has no node, as a convolution of each channel."""
+    ops: dict[int, Op] = {}
+    for number, op in graph.ops.items():
+        if isinstance(op.what, Pool) and len(op.what.kernel) == 1:
+            pool, channels = op.what, op.shape[0]
+            weight = torch.ones(channels, 1, *pool.kernel)
+            if pool.kind == "average":
+                weight = weight / pool.kernel[0]
+            op = replace(op, what=Conv(weight, None, pool.stride, pool.padding, (1,), channels))
         ops[number] = op
     return graph.with_ops(ops)
 

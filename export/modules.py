@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from filopodia.errors import UnsupportedError
 
-from .neurons import READERS, known_class, read_neuron
+from .containers import ONE_STEP, trace_one_step
+from .neurons import READERS, WITHOUT_SPIKES, known_class, read_neuron
 from .ops import Conv, Dense, Flat, Norm, Pool, Shape
-from .trace import Lead, Mark, Tracer
+from .trace import Lead, Mark, Tracer, on_sequences
 
 Handler = Callable[[Tracer, Any, Mark, Shape, Shape], int]
 Hook = Callable[..., None]
@@ -26,7 +27,9 @@ Hook = Callable[..., None]
 
 def on_module(tracer: Tracer, module: nn.Module) -> tuple[Hook, Hook]:
     """The hooks that watch one module: before and after its forward."""
-    known = known_class(module, (*HANDLERS, *READERS))
+    known = known_class(module, (*HANDLERS, *READERS, *ONE_STEP))
+    if isinstance(module, sj_layer.StepModeContainer) and not (module.step_mode == "m" and module.stateful):
+        known = None  # a plain chain, or one over merged steps and samples: walked through
 
     def before(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         tracer.stack.append(module)
@@ -55,6 +58,12 @@ def _write_down(
         raise UnsupportedError(
             f"called with {len(args)} positional and {len(kwargs)} named inputs", where=tracer.here, allowed="one tensor"
         )
+    if known in WITHOUT_SPIKES:
+        _without_spikes(tracer, module, mark, args[0], result)
+        return
+    if known in ONE_STEP:
+        trace_one_step(tracer, module, mark, args[0], result, ONE_STEP[known])
+        return
     if not isinstance(result, Tensor):
         raise UnsupportedError(f"returns a {type(result).__name__}", where=tracer.here, allowed="one tensor")
     if mark.lead is Lead.OVER:
@@ -81,7 +90,7 @@ def _refuse_memory(tracer: Tracer, module: nn.Module) -> None:
 
 def _per_sample(tracer: Tracer, module: nn.Module, mark: Mark) -> None:
     """Check that the axes in front are those that the module believes to see: a wrong axis would mix steps and samples."""
-    multi = isinstance(module, sj_base.StepModule) and module.step_mode == "m"
+    multi = on_sequences(module)
     if multi != (mark.lead is Lead.STEPS_SAMPLES):
         expected = "[T, N, ...] (step_mode 'm')" if multi else "[N, ...], without a time axis"
         raise UnsupportedError(
@@ -92,7 +101,8 @@ def _per_sample(tracer: Tracer, module: nn.Module, mark: Mark) -> None:
 
 
 def _neuron(tracer: Tracer, module: nn.Module, mark: Mark, shape: Shape, out: Shape) -> int:
-    _per_sample(tracer, module, mark)
+    if not isinstance(module, tuple(WITHOUT_SPIKES)):
+        _per_sample(tracer, module, mark)
     if mark.lead is Lead.MERGED:
         raise UnsupportedError(
             "a single-step neuron works on steps and samples in one axis", where=tracer.here, fix="set step_mode 'm'"
@@ -109,6 +119,20 @@ def _neuron(tracer: Tracer, module: nn.Module, mark: Mark, shape: Shape, out: Sh
     return tracer.add(
         tracer.path or type(module).__name__.lower(), neuron, (mark.number,), out, binary=neuron.fires, module=module
     )
+
+
+def _without_spikes(tracer: Tracer, module: Any, mark: Mark, source: object, result: object) -> None:
+    """SpikingJelly's NonSpiking neurons give a list of voltages, or one summary of them over time."""
+    if mark.lead is not Lead.STEPS_SAMPLES:
+        raise UnsupportedError("works on [T, N, ...]", where=tracer.here, fix="set step_mode 'm' for the model")
+    assert isinstance(source, Tensor)
+    number = _neuron(tracer, module, mark, tuple(source.shape[2:]), tuple(source.shape[2:]))
+    if isinstance(result, Tensor):
+        tracer.say_over_time({"mean-mem": "mean", "last_mem": "last"}.get(module.decode, module.decode))
+        tracer.mark(result, number, Lead.OVER)
+    elif isinstance(result, list):
+        for voltage in result:
+            tracer.mark(voltage, number, Lead.SLICE)
 
 
 def _identity(tracer: Tracer, module: nn.Module, mark: Mark, shape: Shape, out: Shape) -> int:
@@ -185,11 +209,46 @@ def _whole_windows(tracer: Tracer, ceil: bool, shape: Shape, out: Shape, kernel:
         )
 
 
-def _flatten(tracer: Tracer, module: nn.Flatten, mark: Mark, shape: Shape, out: Shape) -> int:
+def _maximum(tracer: Tracer, module: nn.MaxPool1d | nn.MaxPool2d, mark: Mark, shape: Shape, out: Shape) -> int:
     _per_sample(tracer, module, mark)
-    start, end = module.start_dim, module.end_dim
-    rank = len(shape) + 1  # SpikingJelly's Flatten sees one leading axis in both step modes
-    return add_flatten(tracer, _name(tracer, "flatten"), mark, start % rank - 1, end % rank - 1, shape, out)
+    rank = 2 if isinstance(module, nn.MaxPool2d) else 1
+    kernel, padding = _tuple(module.kernel_size, rank), _tuple(module.padding, rank)
+    stride = _tuple(module.stride if module.stride is not None else module.kernel_size, rank)
+    if set(_tuple(module.dilation, rank)) != {1}:
+        raise UnsupportedError("dilated max pooling", where=tracer.here, allowed="dilation=1")
+    _whole_windows(tracer, module.ceil_mode, shape[-rank:], out[-rank:], kernel, stride, padding)
+    binary = tracer.ops[mark.number].binary
+    what = Pool("max", kernel, stride, padding)
+    return tracer.add(_name(tracer, "pool"), what, (mark.number,), out, binary=binary, module=module)
+
+
+def _adaptive(tracer: Tracer, module: nn.Module, mark: Mark, shape: Shape, out: Shape) -> int:
+    _per_sample(tracer, module, mark)
+    return add_adaptive(tracer, _name(tracer, "pool"), mark, shape, out, module)
+
+
+def add_adaptive(tracer: Tracer, name: str, mark: Mark, shape: Shape, out: Shape, module: nn.Module | None = None) -> int:
+    """Adaptive averaging as average pooling, where all its windows are the same."""
+    uneven = [f"{n} to {m}" for n, m in zip(shape[1:], out[1:], strict=True) if n % m]
+    if uneven:
+        raise UnsupportedError(
+            f"adaptive pooling from {', '.join(uneven)} has windows of different sizes",
+            where=tracer.here,
+            allowed="output sizes that divide the input's",
+        )
+    kernel = tuple(n // m for n, m in zip(shape[1:], out[1:], strict=True))
+    what = Pool("average", kernel, kernel, (0,) * len(kernel))
+    return tracer.add(name, what, (mark.number,), out, module=module)
+
+
+def _flatten(tracer: Tracer, module: nn.Flatten, mark: Mark, shape: Shape, out: Shape) -> int:
+    axes = mark.lead.axes
+    if isinstance(module, sj_base.StepModule):
+        _per_sample(tracer, module, mark)
+        axes = 1  # SpikingJelly's Flatten sees one leading axis in both step modes
+    rank = len(shape) + axes
+    start, end = module.start_dim % rank - axes, module.end_dim % rank - axes
+    return add_flatten(tracer, _name(tracer, "flatten"), mark, start, end, shape, out)
 
 
 def add_flatten(tracer: Tracer, name: str, mark: Mark, start: int, end: int, shape: Shape, out: Shape) -> int:
@@ -244,6 +303,14 @@ HANDLERS: dict[type[nn.Module], Handler] = {
     sj_layer.AvgPool1d: _average,
     nn.AvgPool2d: _average,
     sj_layer.AvgPool2d: _average,
+    nn.MaxPool1d: _maximum,
+    sj_layer.MaxPool1d: _maximum,
+    nn.MaxPool2d: _maximum,
+    sj_layer.MaxPool2d: _maximum,
+    nn.AdaptiveAvgPool1d: _adaptive,
+    sj_layer.AdaptiveAvgPool1d: _adaptive,
+    nn.AdaptiveAvgPool2d: _adaptive,
+    sj_layer.AdaptiveAvgPool2d: _adaptive,
     nn.Flatten: _flatten,
     sj_layer.Flatten: _flatten,
     sj_layer.VotingLayer: _vote,

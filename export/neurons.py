@@ -106,6 +106,15 @@ def _cuba(module: nn.Module, where: str) -> Neuron:
     return _spiking(module, where, kind="cuba", rest=0.0, **numbers)
 
 
+def _integrator(module: nn.Module, where: str) -> Neuron:
+    return Neuron(kind="i")
+
+
+def _leaky_integrator(module: nn.Module, where: str) -> Neuron:
+    return Neuron(kind="li", tau=float(module.tau))  # type: ignore[arg-type]
+
+
+WITHOUT_SPIKES = (sj.NonSpikingIFNode, sj.NonSpikingLIFNode)
 READERS: dict[type[nn.Module], Callable[[nn.Module, str], Neuron]] = {
     sj.IFNode: _if,
     sj.SimpleIFNode: _simple_if,
@@ -113,4 +122,6 @@ READERS: dict[type[nn.Module], Callable[[nn.Module, str], Neuron]] = {
     sj.SimpleLIFNode: _simple_lif,
     sj.ParametricLIFNode: _parametric_lif,
     sj.CUBALIFNode: _cuba,
+    sj.NonSpikingIFNode: _integrator,
+    sj.NonSpikingLIFNode: _leaky_integrator,
 }

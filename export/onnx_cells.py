@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from filopodia.errors import UnsupportedError
 
-from .cells import NEURONS, constants, numbers, undivided
+from .cells import NEURONS, Window, constants, numbers, undivided
 from .semantics import Semantics
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -60,18 +60,18 @@ def affine(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
 
 def conv(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """torch's convolution; a bias of zeros is left out."""
-    weight = np.asarray(node.weight)
-    rank = weight.ndim - 2
-    inputs = [x.name, body.constant(f"{name}.weight", weight)]
+    window = Window.of(node)
+    inputs = [x.name, body.constant(f"{name}.weight", window.weight)]
     bias = np.asarray(node.bias)
     if bias.any():
         inputs.append(body.constant(f"{name}.bias", bias))
-    window: dict[str, Any] = {"strides": numbers(node.stride, rank), "dilations": numbers(node.dilation, rank)}
-    if isinstance(node.padding, str):
-        window["auto_pad"] = "SAME_UPPER" if node.padding == "same" else "VALID"
+    padding: dict[str, Any]
+    if isinstance(window.padding, str):
+        padding = {"auto_pad": "SAME_UPPER" if window.padding == "same" else "VALID"}
     else:
-        window["pads"] = numbers(node.padding, rank) * 2
-    body.do("Conv", inputs, out, kernel_shape=weight.shape[2:], group=int(node.groups), **window)
+        padding = {"pads": window.padding * 2}
+    sizes = {"kernel_shape": window.weight.shape[2:], "strides": window.stride, "dilations": window.dilation}
+    body.do("Conv", inputs, out, **sizes, group=window.groups, **padding)
 
 
 def pool(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
@@ -177,6 +177,22 @@ def _scalar(values: Any) -> NDArray[np.float32]:
     """A scalar where all values are equal, so that a uniform layer costs four bytes."""
     full = np.asarray(values, dtype=np.float32)
     return full.reshape(-1)[:1].reshape(()) if full.size and bool((full == full.flat[0]).all()) else full
+
+
+def sparse_initializer(name: str, values: NDArray[Any]) -> onnx.SparseTensorProto:
+    """A constant as its non-zero values and their int64 places: 12 bytes each; onnxruntime makes it dense."""
+    flat = np.asarray(values).reshape(-1)
+    places = np.flatnonzero(flat)
+    return helper.make_sparse_tensor(
+        numpy_helper.from_array(flat[places], name),
+        numpy_helper.from_array(places.astype(np.int64), f"{name}:places"),
+        values.shape,
+    )
+
+
+def is_sparse(values: NDArray[Any]) -> bool:
+    """Whether a constant is smaller when only its non-zero values are written."""
+    return bool(values.ndim > 1 and values.dtype == np.float32 and 0 < np.count_nonzero(values) * 12 < values.size * 4)
 
 
 def initializer(name: str, values: NDArray[Any]) -> onnx.TensorProto:

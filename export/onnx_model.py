@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from .cells import NEURONS, constants
-from .onnx_cells import FLOAT, STATELESS, Body, Wire, initializer, neuron, states_of
+from .onnx_cells import FLOAT, STATELESS, Body, Wire, initializer, is_sparse, neuron, sparse_initializer, states_of
 from .order import order, sources
 from .semantics import Semantics, semantics
 
@@ -105,14 +105,20 @@ def write_step(
     return values
 
 
-def build(plan: Plan, form: Form, *, steps: int = 0, record: Sequence[str] = ()) -> onnx.ModelProto:
-    """The ONNX model of a plan. `steps` is for the unrolled form; `record` names nodes to give out besides the outputs."""
+def build(plan: Plan, form: Form, *, steps: int = 0, record: Sequence[str] = (), sparse: bool = False) -> onnx.ModelProto:
+    """The ONNX model of a plan. `steps` is for the unrolled form; `record` names nodes to give out besides the outputs.
+
+    `sparse` writes weights that are mostly zeros as sparse initialisers.
+    """
     out = [*plan.outputs, *(name for name in record if name not in plan.outputs)]
     body = Body()
     if form == "step":
         graph = _step_graph(plan, body, out)
     else:
         graph = _scan_graph(plan, body, out) if form == "scan" else _unrolled_graph(plan, body, out, steps)
+    few = [name for name, values in body.constants.items() if sparse and is_sparse(values)]
+    graph.initializer.extend(initializer(name, values) for name, values in body.constants.items() if name not in few)
+    graph.sparse_initializer.extend(sparse_initializer(name, body.constants[name]) for name in few)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="filopodia"
     )
@@ -132,10 +138,6 @@ def _info(name: str, lead: Sequence[str | int], shape: Sequence[int]) -> onnx.Va
     return helper.make_tensor_value_info(name, FLOAT, [*lead, *shape])
 
 
-def _initializers(body: Body) -> list[onnx.TensorProto]:
-    return [initializer(name, values) for name, values in body.constants.items()]
-
-
 def _step_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
     after = {state: f"{state}.next" for state in plan.states}
     values = write_step(body, plan, {name: name for name in plan.inputs}, {state: state for state in plan.states}, after)
@@ -144,7 +146,7 @@ def _step_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
     inputs += [_info(state, ["batch"], shape) for state, shape in plan.states.items()]
     outputs = [_info(name, ["batch"], plan.shapes[name]) for name in out]
     outputs += [_info(after[state], ["batch"], shape) for state, shape in plan.states.items()]
-    return helper.make_graph(body.nodes, "step", inputs, outputs, _initializers(body))
+    return helper.make_graph(body.nodes, "step", inputs, outputs)
 
 
 def _rest(body: Body, plan: Plan, samples: str) -> dict[str, str]:
@@ -194,9 +196,7 @@ def _scan_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
         body.do("Identity", [f"{name}:all"], name)
     lead = ["steps", "batch"]
     ends = [_info(name, lead, plan.shapes[name]) for name in out]
-    return helper.make_graph(
-        body.nodes, "scan", [_info(name, lead, plan.shapes[name]) for name in plan.inputs], ends, _initializers(body)
-    )
+    return helper.make_graph(body.nodes, "scan", [_info(name, lead, plan.shapes[name]) for name in plan.inputs], ends)
 
 
 def _unrolled_graph(plan: Plan, body: Body, out: Sequence[str], steps: int) -> onnx.GraphProto:
@@ -218,6 +218,4 @@ def _unrolled_graph(plan: Plan, body: Body, out: Sequence[str], steps: int) -> o
         body.do("Concat", every[name], name, axis=0)
     lead: list[str | int] = [steps, "batch"]
     ends = [_info(name, lead, plan.shapes[name]) for name in out]
-    return helper.make_graph(
-        body.nodes, "unrolled", [_info(name, lead, plan.shapes[name]) for name in plan.inputs], ends, _initializers(body)
-    )
+    return helper.make_graph(body.nodes, "unrolled", [_info(name, lead, plan.shapes[name]) for name in plan.inputs], ends)

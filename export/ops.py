@@ -92,6 +92,11 @@ class Join:
 
 
 @dataclass(frozen=True, eq=False)
+class Previous:
+    """The input's value in the step before, 0 in the first: the feedback of a recurrent layer."""
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """1 where the input is above `threshold`, else 0: no state."""
 
@@ -125,15 +130,14 @@ class Neuron:
         return self.kind in ("if", "lif", "cuba")
 
 
-What = Source | Dense | Conv | Norm | Pool | Flat | Add | Gain | Shift | Join | Step | Neuron
+What = Source | Dense | Conv | Norm | Pool | Flat | Add | Gain | Shift | Join | Previous | Step | Neuron
 
 
 @dataclass(frozen=True, eq=False)
 class Op:
     """One operation: its readable name, what it does, the operations it reads, its output shape.
 
-    `binary` says that its output is 0 or 1. `previous` marks those inputs (by position) that are read one step late:
-    the feedback of a recurrent layer. `module` is the torch module it came from, if it came from one.
+    `binary` says that its output is 0 or 1. `module` is the torch module it came from, if it came from one.
     """
 
     name: str
@@ -141,7 +145,6 @@ class Op:
     inputs: tuple[int, ...]
     shape: Shape
     binary: bool = False
-    previous: tuple[int, ...] = ()
     module: nn.Module | None = None
 
 
@@ -153,7 +156,7 @@ class Graph:
     inputs: dict[str, int]
     outputs: dict[str, int]
     votes: int = 1  # neighbouring output neurons per class, when the model ends in a vote
-    over_time: Literal["", "sum", "mean"] = ""  # what the model does over time after its last layer
+    over_time: str = ""  # "sum", "mean", "max-mem" ...: what the model does over time after its last layer
 
     def readers(self, number: int) -> list[int]:
         """Operations that read `number`, once per reading."""

@@ -47,7 +47,7 @@ def golden(
     ends: dict[str, list[NDArray[Any]]] = defaultdict(list)
     for begin in range(0, first.shape[1], batch):
         part = {name: x[:, begin : begin + batch] for name, x in tensors.items()}
-        spikes, outputs = _run(model, graph, part, many, isinstance(inputs, Mapping))
+        spikes, outputs = record(model, graph, part, isinstance(inputs, Mapping))
         for name, array in spikes.items():
             kept[name].append(array)
         for name, array in outputs.items():
@@ -64,9 +64,11 @@ def golden(
     )
 
 
-def _run(
-    model: nn.Module, graph: Graph, inputs: Mapping[str, Tensor], many: bool, by_name: bool
+def record(
+    model: nn.Module, graph: Graph, inputs: Mapping[str, Tensor], by_name: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Run `model` from rest on inputs [T, N, *shape] by parameter name: spikes by layer and outputs, each [T, N, *shape]."""
+    many = multi_step(model)
     watched = {
         op.module: op for op in graph.ops.values() if isinstance(op.what, Neuron | Step) and op.module is not None and op.binary
     }

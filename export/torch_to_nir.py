@@ -20,8 +20,11 @@ from torch import Tensor, nn
 import filopodia
 from filopodia.errors import InputError, UnsupportedError
 
+from .exact import order_dependent
+from .kernels import checkable
 from .lower import lower
-from .ops import Add, Conv, Dense, Flat, Gain, Graph, Neuron, Op, Pool, Shape, Source, Step
+from .ops import Add, Conv, Dense, Flat, Gain, Graph, Neuron, Op, Pool, Previous, Shape, Source, Step
+from .replay import checked
 from .seconds import time_constant
 from .trace import Sample, trace
 
@@ -37,10 +40,15 @@ def to_nir(model: nn.Module, sample: Sample, *, dt: float = 1e-3, readout: Mappi
     the input itself is allowed when the input holds only zeros and ones. `dt` is the length of a step in seconds. `readout`
     overrides {"classes", "votes"}, by default the size of the output and the size of a final VotingLayer.
 
+    The graph is run beside the model on the sample before it is returned: all layers must spike alike (`replay`).
+
     Raises UnsupportedError, with the module's path, for whatever cannot be said exactly, and InputError for a model in
     training mode or with weights that are not float32 and finite.
     """
-    return graph_to_nir(lower(trace(model, sample)), dt=dt, readout=readout)
+    graph = lower(trace(model, sample))
+    made = graph_to_nir(graph, dt=dt, readout=readout)
+    checked(model, sample, graph, made)
+    return made
 
 
 def graph_to_nir(graph: Graph, *, dt: float, readout: Mapping[str, int] | None = None) -> nir.NIRGraph:
@@ -50,40 +58,47 @@ def graph_to_nir(graph: Graph, *, dt: float, readout: Mapping[str, int] | None =
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
     for op in graph.ops.values():
-        if not isinstance(op.what, Add):
+        if not isinstance(op.what, Add | Previous):
             source = graph.ops[op.inputs[0]].shape if op.inputs else op.shape
             nodes[op.name] = NODES[type(op.what)](op, source, dt)
-            _connect(nodes, edges, _sources(graph, op), op.name)
+            _connect(nodes, edges, _sources(graph, op), op.name, source)
     for name, number in graph.outputs.items():
         op = graph.ops[number]
         nodes[name] = nir.Output(output_type={"output": np.array(op.shape, dtype=np.int64)})
-        end = _sources(graph, op) if isinstance(op.what, Add) else [op.name]
-        _connect(nodes, edges, end, name)
-    return nir.NIRGraph(nodes, edges, metadata=metadata(graph, nodes, dt, readout))
+        end = _sources(graph, op) if isinstance(op.what, Add | Previous) else [op.name]
+        _connect(nodes, edges, end, name, op.shape)
+    uneven = [
+        name for name, node in nodes.items() if isinstance(node, nir.Conv2d) and node.weight.shape[2] != node.weight.shape[3]
+    ]
+    if uneven:
+        warnings.warn(f"nir {nir.version} misreads the kernel of {uneven[0]}: nir.read needs type_check=False", stacklevel=3)
+    return nir.NIRGraph(nodes, edges, metadata=metadata(graph, dt, readout), type_check=not uneven)
 
 
 def _sources(graph: Graph, op: Op) -> list[str]:
-    """Nodes whose outputs sum to the input of `op`: additions are seen through, in the order they were written."""
+    """Nodes whose outputs sum to the input of `op`: additions are seen through, in the order they were written.
+
+    So is the step that `Previous` stands for: in NIR, an edge from a neuron that closes a loop is late by itself.
+    """
     names = []
     for number in op.inputs:
         source = graph.ops[number]
-        names += _sources(graph, source) if isinstance(source.what, Add) else [source.name]
+        names += _sources(graph, source) if isinstance(source.what, Add | Previous) else [source.name]
     return names
 
 
-def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[str], target: str) -> None:
-    """Edges into `target`; a source added several times goes through a Scale, since NIR knows an edge only once."""
+def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[str], target: str, shape: Shape) -> None:
+    """Edges into `target`, which reads `shape`; a source added several times goes through a Scale, since NIR knows an edge only once."""
     for source, times in Counter(sources).items():
         if times == 1:
             edges.append((source, target))
             continue
         double = f"{target}.times_{times}" + ("" if f"{target}.times_{times}" not in nodes else f".{source}")
-        shape = np.asarray(nodes[target].input_type["input"] if target in nodes else ())
-        nodes[double] = nir.Scale(scale=np.full(tuple(shape), float(times), dtype=np.float32))
+        nodes[double] = nir.Scale(scale=np.full(shape, float(times), dtype=np.float32))
         edges += [(source, double), (double, target)]
 
 
-def metadata(graph: Graph, nodes: Mapping[str, Any], dt: float, readout: Mapping[str, int] | None) -> dict[str, Any]:
+def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict[str, Any]:
     """What NIR has no word for, as plain values: see docs/nir-metadata."""
     neurons = [(op.name, op.what) for op in graph.ops.values() if isinstance(op.what, Neuron) and op.what.fires]
     soft = [name for name, neuron in neurons if neuron.reset is None]
@@ -104,6 +119,7 @@ def metadata(graph: Graph, nodes: Mapping[str, Any], dt: float, readout: Mapping
         warnings.warn(
             f"{shifted[0]} resets to a voltage other than 0; many readers of NIR start it at 0 or ignore v_reset", stacklevel=3
         )
+    loose = order_dependent(graph)
     rules = {neuron.at_threshold for _, neuron in neurons}
     facts: dict[str, Any] = {
         "filopodia_format": FORMAT,
@@ -114,7 +130,8 @@ def metadata(graph: Graph, nodes: Mapping[str, Any], dt: float, readout: Mapping
         "trained_comparison": ">" if rules == {False} else ">=",
         "recurrent_input_at_start": True,
         "output_delay": 0,
-        "density": {name: _density(node.weight) for name, node in nodes.items() if hasattr(node, "weight")},
+        "density": {op.name: _density(array(op.what.weight)) for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
+        "exact_sums": {op.name: op.name not in loose for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
         "created_by": f"filopodia {filopodia.__version__}",
     }
     if graph.over_time:
@@ -153,9 +170,11 @@ def _conv(op: Op, source: Shape, dt: float) -> Any:
     layer: Conv = op.what  # type: ignore[assignment]
     weight = array(layer.weight)
     bias = np.zeros(len(weight), dtype=np.float32) if layer.bias is None else array(layer.bias)
+    wide, padding, said = checkable(weight, layer.padding, layer.dilation, layer.groups)
+    facts = {"metadata": said} if said else {}
     if weight.ndim == 3:
-        return nir.Conv1d(source[1], weight, layer.stride[0], layer.padding[0], layer.dilation[0], layer.groups, bias)
-    return nir.Conv2d(source[1:], weight, layer.stride, layer.padding, layer.dilation, layer.groups, bias)
+        return nir.Conv1d(source[1], wide, layer.stride[0], padding[0], layer.dilation[0], 1, bias, **facts)
+    return nir.Conv2d(source[1:], wide, layer.stride, padding, layer.dilation, 1, bias, **facts)
 
 
 def _pool(op: Op, source: Shape, dt: float) -> Any:

@@ -36,6 +36,7 @@ class Lead(Enum):
     STEPS_SAMPLES = 2  # [T, N, ...]
     MERGED = 1  # [T * N, ...]
     SAMPLES = 0  # [N, ...], one step
+    SLICE = -2  # [N, ...], one of T equal operations: an element of a list over time
     OVER = -1  # [N, ...], summed or averaged over time: only the model's end may look like this
 
     @property
@@ -115,6 +116,17 @@ class Tracer:
         self.names.add(name)
         return name
 
+    def renamed(self, number: int, wanted: str) -> str:
+        """A free name for an operation in place of the one it has."""
+        self.names.discard(self.ops[number].name)
+        return self.free_name(wanted)
+
+    def say_over_time(self, name: str) -> None:
+        """The model ends in `name` over time."""
+        if self.over_time not in ("", name):
+            raise UnsupportedError("outputs are summarised over time in two ways", where=self.here, fix="return the sequences")
+        self.over_time = name
+
     # --- where we are
     @property
     def path(self) -> str:
@@ -175,12 +187,17 @@ def trace(model: nn.Module, sample: Sample) -> Graph:
         with FunctionWatch(tracer):
             result = model(**tensors) if isinstance(sample, Mapping) else model(*tensors.values())
         outputs = _named_outputs(tracer, result)
-    return Graph(tracer.ops, names, outputs, votes=tracer.votes, over_time=tracer.over_time)  # type: ignore[arg-type]
+    return Graph(tracer.ops, names, outputs, votes=tracer.votes, over_time=tracer.over_time)
 
 
 def multi_step(model: nn.Module) -> bool:
     """Whether the model takes [T, N, ...]: some module of it works on sequences."""
-    return any(getattr(m, "step_mode", "s") == "m" for m in model.modules())
+    return any(on_sequences(module) for module in model.modules())
+
+
+def on_sequences(module: nn.Module) -> bool:
+    """Whether a module itself takes [T, N, ...]."""
+    return getattr(module, "step_mode", "m" if isinstance(module, sj_base.MultiStepModule) else "s") == "m"
 
 
 @contextmanager
@@ -261,8 +278,11 @@ def input_names(model: nn.Module, sample: Sample) -> dict[str, Tensor]:
 
 def _named_outputs(tracer: Tracer, result: object) -> dict[str, int]:
     """Output tensors by name: "output" alone, else "output.<key or position>"."""
-    if isinstance(result, Tensor):
-        named: dict[str, object] = {"output": result}
+    slices = [tracer.mark_of(x) for x in result] if isinstance(result, list) else []
+    if slices and all(m is not None and m.lead is Lead.SLICE and m.number == slices[0].number for m in slices if slices[0]):
+        named: dict[str, object] = {"output": result[0]}  # type: ignore[index]
+    elif isinstance(result, Tensor):
+        named = {"output": result}
     elif isinstance(result, Mapping):
         named = {f"output.{key}": value for key, value in result.items()}
     elif isinstance(result, tuple | list):

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
     from filopodia.prune.config import NetConfig as NetConfig
     from filopodia.prune.config import PruneConfig as PruneConfig
     from filopodia.prune.config import TrainConfig as TrainConfig
+    from filopodia.prune.cost import CostSTDS as CostSTDS
     from filopodia.prune.data import DataSet as DataSet
     from filopodia.prune.data import Samples as Samples
-    from filopodia.prune.data import encode as encode
     from filopodia.prune.data import load_data as load_data
+    from filopodia.prune.encoding import encode as encode
     from filopodia.prune.evaluation import Evaluation as Evaluation
     from filopodia.prune.evaluation import evaluate as evaluate
     from filopodia.prune.evaluation import readout as readout
+    from filopodia.prune.hold import hold_zeros as hold_zeros
+    from filopodia.prune.methods import make_pruner as make_pruner
     from filopodia.prune.nets import build_net as build_net
     from filopodia.prune.pruner import Pruner as Pruner
+    from filopodia.prune.recipes import RECIPES as RECIPES
+    from filopodia.prune.recipes import recipe as recipe
     from filopodia.prune.schedule import Schedule as Schedule
     from filopodia.prune.stds import STDS as STDS
     from filopodia.prune.telemetry import Epoch as Epoch
@@ -35,10 +40,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "checkpoint": ("load_model",),
     "config": ("DataConfig", "NetConfig", "PruneConfig", "TrainConfig"),
-    "data": ("DataSet", "Samples", "encode", "load_data"),
+    "cost": ("CostSTDS",),
+    "data": ("DataSet", "Samples", "load_data"),
+    "encoding": ("encode",),
     "evaluation": ("Evaluation", "evaluate", "readout"),
+    "hold": ("hold_zeros",),
+    "methods": ("make_pruner",),
     "nets": ("build_net",),
     "pruner": ("Pruner",),
+    "recipes": ("RECIPES", "recipe"),
     "schedule": ("Schedule",),
     "stds": ("STDS",),
     "theta": ("SpineSize", "spine_size", "spine_weight"),

@@ -1,11 +1,13 @@
 """Put a parametrization on a module's weight and take it off again, leaving the module picklable in between.
 
 `torch.nn.utils.parametrize` makes `layer.weight` the pruned weight for every reader (forward pass, exporters, counters), and
-keeps the very same Parameter object as θ, so an optimizer built earlier goes on training it. What it lacks is pickling.
+keeps the very same Parameter object as θ, so an optimizer built earlier goes on training it. What it lacks is pickling and
+independent deep copies.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import nn
@@ -32,6 +34,7 @@ def attach(module: nn.Module, name: str, spine: SpineSize, *, where: str = "") -
     parametrize.register_parametrization(module, name, spine, unsafe=True)
     # register_parametrization made a class for this one module, so this changes no other.
     type(module).__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
+    type(module).__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
     return theta_of(module, name)
 
 
@@ -57,6 +60,13 @@ def spine_of(module: nn.Module, name: str) -> SpineSize:
 def _reduce(module: nn.Module, protocol: Any) -> tuple[Any, tuple[Any, ...]]:
     # The class torch made has no importable name: pickle the plain class and the state, and parametrize again on loading.
     return _rebuild, (type(module).__bases__[0], dict(module.__dict__))
+
+
+def _deepcopy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    # torch's own copy shares the made class with the original, and loses its weight when the original is finalized.
+    plain, state = type(module).__bases__[0], copy.deepcopy(dict(module.__dict__), memo)
+    memo[id(module)] = replica = _rebuild(plain, state)
+    return replica
 
 
 def _rebuild(plain: type[nn.Module], state: dict[str, Any]) -> nn.Module:

@@ -96,6 +96,7 @@ def save_checkpoint(path: Path, net: nn.Module, optimizer: Optimizer, pruner: Pr
         pruning = pruner.state_dict()
         for name, spine in pruning.pop("spines").items():
             tensors |= {f"pruner.{name}.{key}": value for key, value in spine.items()}
+        tensors |= {f"measured.{name}": value for name, value in pruning.pop("tensors", {}).items()}
         pruning["layers"] = [weight.name for weight in pruner.weights]
     header = {**about, "optimizer": {"groups": state["param_groups"], "scalars": scalars}, "pruner": pruning}
     save_tensors(tensors, header, path, "checkpoint")
@@ -108,7 +109,7 @@ def load_checkpoint(
     tensors, about = load_tensors(path, "checkpoint")
     if about["config"] != config:
         raise FileError("made with another configuration", where=str(path), fix="train into a fresh run folder")
-    state: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "pruner": {}}
+    state: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "pruner": {}, "measured": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         state[part][rest] = tensor
@@ -117,7 +118,7 @@ def load_checkpoint(
         for name, tensor in state["pruner"].items():
             layer, _, key = name.rpartition(".")
             spines[layer][key] = tensor
-        pruner.load_state_dict({**about["pruner"], "spines": spines})
+        pruner.load_state_dict({**about["pruner"], "spines": spines, "tensors": state["measured"]})
     load_into(net, state["model"], str(path))
     values: dict[int, dict[str, Any]] = {}
     for name, value in [*state["optimizer"].items(), *about["optimizer"]["scalars"].items()]:

@@ -10,7 +10,8 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from filopodia.prune.config import DataConfig
-from filopodia.prune.data import Samples, encode
+from filopodia.prune.data import Samples
+from filopodia.prune.encoding import encode
 from filopodia.prune.synops import LayerCost, SynopMeter, layer_costs
 
 CHUNK = 500  # samples per forward pass
@@ -77,6 +78,6 @@ def evaluate(net: nn.Module, samples: Samples, data: DataConfig, classes: int) -
                 rates[name] = rates.get(name, 0.0) + float(spikes.mean()) * len(labels) / len(samples)
                 some = spikes.flatten(0, 1).any(0)
                 fired[name] = fired[name] | some if name in fired else some
-        costs = layer_costs(synops, len(samples))
+        costs = layer_costs(synops)
     neurons = {name: some.numel() for name, some in fired.items()}
     return Evaluation(right / len(samples), rates, neurons, {name: int((~some).sum()) for name, some in fired.items()}, costs)

@@ -15,12 +15,13 @@ from torch.optim import Optimizer
 
 from filopodia.errors import ConfigError, TrainingError
 from filopodia.prune.config import TrainConfig
-from filopodia.prune.data import DataSet, Samples, encode, info, shift
+from filopodia.prune.data import DataSet, Samples, info
 from filopodia.prune.distributed import World, world
+from filopodia.prune.encoding import encode, flip, shift
 from filopodia.prune.evaluation import FiringMeter, readout
+from filopodia.prune.methods import make_pruner
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
-from filopodia.prune.stds import STDS
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -72,6 +73,8 @@ def pick_device(name: str, place: World) -> torch.device:
 
 def hold_out(samples: Samples, config: TrainConfig) -> tuple[Samples, Samples | None]:
     """The samples to train on and those held out to choose by, drawn once from the seed."""
+    if config.data.train_samples:
+        samples = Samples(samples.images[: config.data.train_samples], samples.labels[: config.data.train_samples])
     count = round(config.validation * len(samples))
     if not count:
         return samples, None
@@ -84,29 +87,13 @@ def hold_out(samples: Samples, config: TrainConfig) -> tuple[Samples, Samples | 
 
 
 def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
-    """AdamW; decay falls on weight matrices and kernels only."""
+    """The optimizer; decay falls on weight matrices and kernels only."""
     decayed = [parameter for parameter in net.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in net.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
     return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-def make_pruner(net: nn.Module, optimizer: Optimizer, config: TrainConfig, total_steps: int) -> Pruner | None:
-    """The pruner of a run, attached; None for a dense one."""
-    prune = config.prune
-    if prune.method == "dense":
-        return None
-    return STDS(
-        net,
-        optimizer=optimizer,
-        total_steps=total_steps,
-        target_sparsity=prune.target_sparsity,
-        schedule=prune.schedule,
-        start=prune.start,
-        end=prune.end,
-        freeze=prune.freeze,
-        dense=prune.dense,
-    )
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
@@ -120,7 +107,7 @@ def loss_of(rates: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
     """The loss of class firing rates [N, classes], averaged over the samples."""
     if config.loss == "mse":
         return nn.functional.mse_loss(rates, nn.functional.one_hot(labels, rates.shape[1]).to(rates.dtype))
-    return nn.functional.cross_entropy(rates * 10.0, labels)
+    return nn.functional.cross_entropy(rates * config.logit_scale, labels)
 
 
 def one_pass(run: Run, epoch: int) -> tuple[float, float]:
@@ -134,6 +121,7 @@ def one_pass(run: Run, epoch: int) -> tuple[float, float]:
             group["lr"] = learning_rate(config, step / total)
         torch.manual_seed(mixed(config.seed, 1, step))
         images = shift(run.learned.images[batch], config.data.shift, torch.default_generator)
+        images = flip(images, torch.default_generator) if config.data.flip else images
         labels = run.learned.labels[batch]
         run.optimizer.zero_grad()
         sums += torch.tensor(_gradients(run, images, labels, f"epoch {epoch}, optimizer step {step + 1}"))

@@ -124,8 +124,7 @@ class STDS(Pruner):
         masks: dict[str, torch.Tensor] = {}
         for index, group in enumerate(self.groups):
             scores = [self._score(weight) for weight in group]
-            count = round(self.target * sum(score.numel() for score in scores))
-            kept = smallest(scores, count)
+            kept = self._keep(group, scores)
             # The threshold that goes with this mask, so that no kept weight starts at zero.
             dropped = [score[~mask] for score, mask in zip(scores, kept, strict=True)]
             self.d[index] = max((float(part.max()) for part in dropped if part.numel()), default=0.0)
@@ -145,22 +144,27 @@ class STDS(Pruner):
         return sum(self.d) / len(self.d) / self.learned if self.learned else 0.0
 
     def _control(self) -> None:
-        assert self.target is not None
         done = self.steps - self.control_step
         if done >= self.control_every or self.steps == 1:
             self.control_step, done = self.steps, 0
-            goal = self.target * self.schedule(self.steps + self.control_every)
+            progress = self.schedule(self.steps + self.control_every)
             self.from_d = list(self.d)
-            self.to_d = [self._quantile(group, goal) for group in self.groups]
+            self.to_d = [self._place(group, progress) for group in self.groups]
         share = done / self.control_every
         self._set([a + (b - a) * share for a, b in zip(self.from_d, self.to_d, strict=True)])
 
-    def _quantile(self, group: Sequence[PrunedWeight], share: float) -> float:
-        """The d that leaves `share` of the group's spines at or under it."""
+    def _place(self, group: Sequence[PrunedWeight], progress: float) -> float:
+        """The d that leaves `progress` of the asked sparsity at or under it, from a sample of the group's spines."""
+        assert self.target is not None
         scores = torch.cat([self._score(weight).flatten() for weight in group])
         scores = scores[:: max(1, scores.numel() // SAMPLE)]
-        rank = round(share * scores.numel())
+        rank = round(self.target * progress * scores.numel())
         return float(scores.kthvalue(rank).values) if rank else 0.0
+
+    def _keep(self, group: Sequence[PrunedWeight], scores: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The group's masks at the end."""
+        assert self.target is not None
+        return smallest(scores, round(self.target * sum(score.numel() for score in scores)))
 
     @torch.no_grad()
     def _score(self, weight: PrunedWeight) -> torch.Tensor:

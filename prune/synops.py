@@ -55,19 +55,21 @@ def fan_out(module: nn.Module, alive: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 class SynopMeter:
-    """Counts, by forward hooks, the spikes that reach every weighted layer of `net`; used as a context.
+    """Counts, by forward hooks, the spikes that reach every weighted layer of `net` (fed [T, N, …]); used as a context.
 
     Average pooling merges spikes into graded values; they are counted as the spikes they came from, which is how a chip
     without graded spikes runs the layer. `analog` names the layers whose input is values instead (the first layer under
     direct encoding): their operations are multiplications (MACs), and every value that is not zero counts once.
+    `training` counts only the forward passes in training mode, or only those in eval mode.
     """
 
-    def __init__(self, net: nn.Module) -> None:
-        self.net = net
+    def __init__(self, net: nn.Module, *, training: bool | None = None) -> None:
+        self.net, self.training = net, training
         self.layers: dict[str, nn.Module] = {name: m for name, m in net.named_modules() if isinstance(m, WEIGHTED)}
         self.sums: dict[str, Tensor] = {}
+        self.samples = 0
         self.analog: set[str] = set()
-        self._pooled, self._fired = 1.0, False
+        self._pooled, self._fired, self._counting = 1.0, False, True
 
     def __enter__(self) -> SynopMeter:
         self._handles = [self.net.register_forward_pre_hook(self._begin)]
@@ -83,12 +85,15 @@ class SynopMeter:
         for handle in self._handles:
             handle.remove()
 
-    def counts(self, samples: int) -> dict[str, Tensor]:
-        """Spikes per sample, summed over the steps, that arrive at each layer, [*input shape], when `samples` went through."""
-        return {name: total / samples for name, total in self.sums.items()}
+    def counts(self) -> dict[str, Tensor]:
+        """Spikes per sample, summed over the steps, that arrived at each layer, [*input shape]."""
+        return {name: total / self.samples for name, total in self.sums.items()}
 
     def _begin(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._pooled, self._fired = 1.0, False
+        self._counting = self.training is None or self.training == module.training
+        if self._counting:
+            self.samples += inputs[0].shape[1]
 
     def _fire(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         self._pooled, self._fired = 1.0, True
@@ -100,6 +105,8 @@ class SynopMeter:
 
     def _arrive(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if not self._counting:
+                return
             x = inputs[0].detach()
             shape = x.shape[x.dim() - (1 if isinstance(module, nn.Linear) else module.weight.dim() - 1) :]  # type: ignore[operator]
             if not self._fired and not bool(((x == 0) | (x == 1)).all()):
@@ -125,10 +132,10 @@ class LayerCost:
 
 
 @torch.no_grad()
-def layer_costs(meter: SynopMeter, samples: int) -> dict[str, LayerCost]:
+def layer_costs(meter: SynopMeter) -> dict[str, LayerCost]:
     """The cost of every layer that `meter` saw, from its spikes and its present weights."""
     costs = {}
-    for name, spikes in meter.counts(samples).items():
+    for name, spikes in meter.counts().items():
         module = meter.layers[name]
         weight = module.weight
         assert isinstance(weight, Tensor)

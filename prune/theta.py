@@ -12,29 +12,11 @@ import torch
 from torch import Tensor, nn
 
 
-class _Shrink(torch.autograd.Function):
-    """θ − clamp(θ, −d, d) forward, identity backward. Saves nothing for the backward pass."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(theta: Tensor, threshold: Tensor) -> Tensor:
-        # Equal to sign(θ)·relu(|θ| − d) in two kernels; θ − θ inside the threshold is an exact +0.
-        return theta - torch.clamp(theta, -threshold, threshold)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        return None
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0], None
-
-
 def spine_weight(theta: Tensor, threshold: Tensor) -> Tensor:
     """The weight of a spine of size `theta`, any shape; `threshold` ≥ 0 broadcasts to it. ∂w/∂θ = 1 everywhere."""
-    weight: Tensor = _Shrink.apply(theta, threshold)  # type: ignore[no-untyped-call]
-    return weight
+    # θ − clamp(θ, −d, d) equals sign(θ)·relu(|θ| − d); inside the threshold it is θ − θ, an exact +0. With the clamp taken as
+    # a constant the gradient is the identity, and a difference keeps nothing for the backward pass.
+    return theta - torch.clamp(theta.detach(), -threshold, threshold)
 
 
 def spine_size(weight: Tensor, threshold: Tensor) -> Tensor:

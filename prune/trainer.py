@@ -18,13 +18,16 @@ from torch import Tensor, nn
 
 from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors, save_weights
 from filopodia.prune.config import TrainConfig
-from filopodia.prune.data import DataSet, load_data
-from filopodia.prune.evaluation import Evaluation, evaluate
+from filopodia.prune.cost import CostSTDS
+from filopodia.prune.data import DataSet, Samples, load_data
+from filopodia.prune.evaluation import CHUNK, Evaluation, evaluate
 from filopodia.prune.loop import Run, one_pass, open_run
 from filopodia.prune.stds import STDS
+from filopodia.prune.synops import SynopMeter
 from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity
 
 WEIGHTS, CHECKPOINT, BEST, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "best.safetensors", "telemetry.jsonl"
+LANDINGS = 3
 
 
 @dataclass
@@ -66,6 +69,9 @@ def train(
         yield event
     if best.tensors:
         run.net.load_state_dict(best.tensors)
+    if isinstance(run.pruner, CostSTDS):
+        for _ in range(LANDINGS):  # dropping synapses changes the spikes behind them a little
+            run.pruner.land(_counts(run))
     if run.pruner is not None:
         run.pruner.finalize()
     if folder and writes:
@@ -74,6 +80,14 @@ def train(
         save_weights(run.net, folder / WEIGHTS, about)
         (folder / BEST).unlink(missing_ok=True)
     return run.net.eval()
+
+
+def _counts(run: Run) -> dict[str, Tensor]:
+    """Spikes per training sample that arrive at each layer, as the finished network will run."""
+    some = Samples(run.learned.images[:CHUNK], run.learned.labels[:CHUNK])
+    with SynopMeter(run.net) as meter:
+        evaluate(run.net, some, run.config.data, run.classes)
+    return meter.counts()
 
 
 def _one_epoch(run: Run, census: Census, epoch: int) -> tuple[Epoch, Evaluation]:

@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import InputError
+from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler import scale as scales
+from filopodia.hardware.compiler.adapt import adapt, second_moment
 from filopodia.hardware.compiler.encode import encode
 from filopodia.hardware.compiler.lower import ALWAYS_ON, Lowered
+from filopodia.hardware.compiler.maps import MatrixMap
 from filopodia.hardware.compiler.neurons import Population
-from filopodia.hardware.compiler.quantize import Choice, Frame, QuantizedLayer, choices, limit, quantize
+from filopodia.hardware.compiler.quantize import Choice, Frame, QuantizedLayer, choices, limit, quantize, requantized
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.network.reference import simulate_network
 from filopodia.hardware.program import Input, Program
@@ -29,6 +32,9 @@ TRIED = 8
 
 REACHES = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 """Shares of the largest weight that the weights' range is tried to reach."""
+
+SLOW = 64
+"""Leaks of at most so many 4096ths per step are tried on both sides of their nearest field value."""
 
 MARGIN = 1.25
 """By how much an input sum may exceed the largest one measured."""
@@ -45,6 +51,15 @@ class Golden:
 
     sent: Mapping[str, NDArray[Any]]
     steps: int
+
+    def rates(self, program: Program) -> dict[str, NDArray[np.float64]]:
+        """Spikes per step of every layer's neurons, [n]; layers that were not seen (relays) count as always on."""
+        return {
+            layer.name: self.sent[layer.name].mean(axis=(0, 1), dtype=np.float64)
+            if layer.name in self.sent
+            else np.ones(layer.size)
+            for layer in program.layers
+        }
 
 
 def record(network: Network, lowered: Lowered, spikes: Any, encoded: Mapping[str, NDArray[Any]]) -> Golden:
@@ -80,7 +95,57 @@ def calibrate(neurons: Population, lowered: Lowered, frame: Frame, golden: Golde
         if mismatch == 0:
             break
     assert best is not None
+    for improve in (_other_decay, _adapted):
+        better = improve(neurons, best[1], frame, golden) if best[0] > 0 else None
+        mismatch = trial.mismatch(better, frame) if better is not None else 1.0
+        if better is not None and mismatch < best[0]:
+            best = (mismatch, better)
     return replace(best[1], report={**best[1].report, "mismatch": best[0]})
+
+
+def _other_decay(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Golden) -> QuantizedLayer | None:
+    """The layer with its slow leak rounded to the other side;
+    None where it is not slow."""
+    lost = 4096 * (1 - neurons.keep_v)
+    if not np.all((lost > 0) & (neurons.keep_v > 0)) or float(np.min(lost)) > SLOW:
+        return None
+    return requantized(neurons, made.connections, Choice(float(made.report["scale"]), other_decay=True), frame)
+
+
+def _adapted(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Golden) -> QuantizedLayer | None:
+    """The layer with weights rounded so that their errors cancel on the golden spikes."""
+    if frame.wide:
+        return None
+    scale, keep = float(made.report["scale"]), float(max(np.max(neurons.keep_u), np.max(neurons.keep_v)))
+    connections = []
+    for connection in made.connections:
+        map_ = connection.projection.map
+        moment = second_moment(map_, golden.sent[connection.projection.source], keep)
+        if moment is None:
+            connections.append(connection)
+            continue
+        rows = len(moment)
+        floats = _rows(map_.weight if isinstance(map_, MatrixMap) else maps.weights(map_), rows)
+        whole = _rows(connection.weight, rows)
+        better = adapt(floats, whole, 2.0**connection.exp / scale, moment).astype(np.int16)
+        connections.append(replace(connection, weight=_like(connection.weight, better)))
+    report = requantized(neurons, tuple(connections), Choice(scale), frame).report
+    return QuantizedLayer(made.layer, tuple(connections), report)
+
+
+def _rows(weight: Any, width: int) -> NDArray[Any]:
+    """Weights as one dense row per neuron or channel."""
+    dense = weight if isinstance(weight, np.ndarray) else weight.toarray()
+    return np.asarray(dense).reshape(-1, width)
+
+
+def _like(old: Any, rows: NDArray[np.int16]) -> Any:
+    """Dense rows in the form of the old weights; the stored places of compressed rows stay the same."""
+    if isinstance(old, np.ndarray):
+        return rows.reshape(old.shape)
+    made = old.copy()
+    made.data = rows[np.repeat(np.arange(len(rows)), np.diff(old.indptr)), old.indices]
+    return made
 
 
 def _tried(neurons: Population, lowered: Lowered, frame: Frame) -> list[Choice]:
@@ -91,11 +156,11 @@ def _tried(neurons: Population, lowered: Lowered, frame: Frame) -> list[Choice]:
     if frame.wide or scales.error(incoming, tried[0].scale) < 1e-12:
         return tried
     top, highest = max(choice.scale for choice in found), limit(neurons, incoming, frame)
-    threshold, extra = scales.typical_threshold(neurons), 0.5 if neurons.leaks else 0.0
+    threshold = scales.typical_threshold(neurons)
     for reach in REACHES:
         scale = top / reach
         if threshold > 0 and scale * threshold > 3:
-            scale = ((int(scale * threshold) - 1 | 1) + extra) / threshold
+            scale = (int(scale * threshold) - 1 | 1) / threshold
         if scale <= highest:
             tried.append(Choice(scale, reach))
     return tried

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ Shape = tuple[int, ...]
 
 ALWAYS_ON = "always_on"
 
+SAMPLE = 4096
+
 
 @dataclass(frozen=True, eq=False)
 class Projection:
@@ -35,6 +38,18 @@ class Projection:
     target: str
     map: LinearMap
     steps: int = 0
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest magnitude of a weight."""
+        return maps.largest(self.map)
+
+    @cached_property
+    def sample(self) -> NDArray[np.float64]:
+        """At most SAMPLE non-zero weights, evenly spaced through the map's own layout."""
+        values = maps.weights(self.map).reshape(-1)
+        values = values[values != 0]
+        return np.asarray(values[:: max(1, -(-len(values) // SAMPLE))], np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +110,12 @@ def _add(
             populations.setdefault(ALWAYS_ON, always_on(ALWAYS_ON))
             projections.append(Projection(ALWAYS_ON, made.name, MatrixMap(gained[:, None].astype(np.float64)), steps))
     populations[made.name] = made
+    settled: dict[tuple[int, Shape], LinearMap] = {}
     for (source, steps), map_ in arriving.paths.items():
-        shape = tuple(network.shapes[source])
-        gained_map = _settled(maps.scale_targets(map_, made.gain), shape, f"{source} -> {made.name}")
-        projections.append(Projection(source, made.name, gained_map, steps))
+        key = (id(map_), tuple(network.shapes[source]))
+        if key not in settled:
+            settled[key] = _settled(maps.scale_targets(map_, made.gain), key[1], f"{source} -> {made.name}")
+        projections.append(Projection(source, made.name, settled[key], steps))
 
 
 def _read_out(
@@ -187,8 +204,9 @@ class _Walk:
 
 
 def _through(map_: LinearMap, arriving: _Signal) -> _Signal:
-    """A map applied to every path and constant."""
-    paths = {key: maps.compose(map_, path) for key, path in arriving.paths.items()}
+    """A map applied to every path and constant; paths that are one map stay one."""
+    composed = {id(path): maps.compose(map_, path) for path in arriving.paths.values()}
+    paths = {key: composed[id(path)] for key, path in arriving.paths.items()}
     return _Signal(paths, {step: maps.apply(map_, constant) for step, constant in arriving.constants.items()})
 
 

@@ -27,7 +27,7 @@ from filopodia.hardware.compiler.calibrate import Golden, calibrate, record
 from filopodia.hardware.compiler.encode import encode
 from filopodia.hardware.compiler.latency import Timed, balance
 from filopodia.hardware.compiler.lower import Lowered, lower
-from filopodia.hardware.compiler.place import chips_used, place, utilization
+from filopodia.hardware.compiler.place import Objective, chips_used, place, utilization
 from filopodia.hardware.compiler.quantize import Choice, Frame, QuantizedLayer, quantize
 from filopodia.hardware.compiler.rules import check
 from filopodia.hardware.network.load import load
@@ -58,6 +58,7 @@ def compile(
     wide: Collection[str] = (),
     sums: Literal["proved", "measured"] = "proved",
     graded: Mapping[str, Graded] | None = None,
+    objective: Objective = "cores",
     progress: Progress | None = None,
 ) -> Program:
     """Integers on neurocores for a network (or the path of a NIR file).
@@ -66,8 +67,8 @@ def compile(
     input name to such arrays): with them, scale and clipping of each layer are chosen by its spikes. `scales` fixes the scale
     of layers by name. Layers named in `wide` get weights of two synapses each, about 15 bits. `sums="measured"` bounds input
     sums by the calibration's with a quarter to spare, where no bound can be proved without losing weight bits. `graded` says
-    which inputs are analog and how their values become messages (`analog_messages`). `progress` is called with (stage, done,
-    total).
+    which inputs are analog and how their values become messages (`analog_messages`). `objective` places for the fewest cores,
+    or for the least traffic between them at the calibration's rates. `progress` is called with (stage, done, total).
 
     The program carries, per layer, its scale and what rounding did (`metadata["layers"]`), and what the fullest core uses of
     each resource (`metadata["utilization"]`). Raises UnsupportedError for what cannot be expressed exactly, InputError for
@@ -76,17 +77,19 @@ def compile(
     chip = chip if isinstance(chip, Chip) else load_chip(chip)
     network = network if isinstance(network, Network) else load(network)
     options = Options(scales or {}, wide, sums, graded or {})
-    program = integers(network, options, calibration, chip, progress)
+    program, golden = integers(network, options, calibration, chip, progress)
+    rates = None if golden is None else golden.rates(program)
     if progress is not None:
         progress("place", 0, 1)
-    placed = place(program, chip)
+    placed = place(program, chip, objective, rates)
     violations = (*check(program, chip), *placed.violations)
     if violations:
         raise ChipLimitError("the network", chip.title, violations)
     metadata = {
         **program.metadata,
         "utilization": {name: list(pair) for name, pair in utilization(placed.cores, chip).items()},
-        "chips": chips_used(placed.cores, chip),
+        "chips": chips_used(placed.cores),
+        **({"traffic": dict(placed.traffic)} if placed.traffic else {}),
     }
     if progress is not None:
         progress("place", 1, 1)
@@ -95,8 +98,8 @@ def compile(
 
 def integers(
     network: Network, options: Options, calibration: Any = None, chip: Chip | None = None, progress: Progress | None = None
-) -> Program:
-    """The program without cores: quantised layers and encoded connections."""
+) -> tuple[Program, Golden | None]:
+    """The program without cores (quantised layers, encoded connections), and the float run it was calibrated on."""
     lowered = _graded(lower(network), options.graded)
     _known_names(lowered, options, calibration)
     limit = DELAY_LIMIT if chip is None or "delay" not in chip.limits else chip.limits["delay"].value
@@ -115,7 +118,7 @@ def integers(
         for part in made.connections:
             bits = options.graded[part.projection.source].bits if part.projection.source in options.graded else 0
             connections.append(encode(part, timed.delay(part.projection), bits))
-    return Program(
+    program = Program(
         inputs=tuple(
             Input(name, tuple(shape), options.graded[name].bits if name in options.graded else 0)
             for name, shape in lowered.inputs.items()
@@ -125,6 +128,7 @@ def integers(
         outputs=tuple(dict.fromkeys(lowered.outputs.values())),
         metadata=_metadata(network, lowered, options, reports),
     )
+    return program, golden
 
 
 def _quantized(

@@ -29,11 +29,12 @@ READOUT_STEPS = 32
 
 @dataclass(frozen=True)
 class Choice:
-    """How to round a layer: its scale, and the share of the largest weight that the weights' range reaches (the rest is
-    clipped)."""
+    """How to round a layer: its scale, the share of the largest weight that the weights' range reaches (the rest is clipped),
+    and whether decays take their nearest field value or the one on the other side."""
 
     scale: float
     reach: float = 1.0
+    other_decay: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,26 +91,36 @@ def quantize(neurons: Population, incoming: Sequence[Projection], frame: Frame, 
     highest = limit(neurons, incoming, frame)
     scale = min(best.scale, highest)
     while True:
-        connections = tuple(part for p in incoming for part in _integers(p, Choice(scale, best.reach), frame.wide))
+        connections = _shared([part for p in incoming for part in _integers(p, Choice(scale, best.reach), frame.wide)])
         bound = _bound(connections, frame)
         if frame.largest_sum is not None or bound <= scales.SUM_LIMIT:
             break
         highest = scale * scales.SUM_LIMIT / bound * 0.9999
         below = [c.scale for c in choices(neurons, incoming, frame) if c.scale <= highest] if choice is None else []
         scale = below[0] if below else highest
-    made = _layer(neurons, connections, scale)
+    return requantized(neurons, connections, replace(best, scale=scale), frame)
+
+
+def requantized(
+    neurons: Population, connections: tuple[QuantizedConnection, ...], choice: Choice, frame: Frame
+) -> QuantizedLayer:
+    """The layer around connections that are integers already, with its report."""
+    scale = choice.scale
+    made, bound = _layer(neurons, connections, choice), _bound(connections, frame)
     measured = frame.largest_sum is not None
     sums = {"largest_sum": int(frame.largest_sum * scale) if frame.largest_sum is not None else bound, "sum_measured": measured}
     return replace(made, report={**made.report, **sums})
 
 
-def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], scale: float) -> QuantizedLayer:
+def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], choice: Choice) -> QuantizedLayer:
+    scale = choice.scale
     wanted = neurons.bias * scale
-    on_grid = not neurons.leaks and bool(np.all(np.abs(np.rint(wanted) - wanted) <= 1e-6 * np.maximum(1, np.abs(wanted))))
-    bias_exp = 6 if on_grid else _bias_exponent(wanted)
+    whole = _multiples(wanted, 1.0) and float(np.max(np.abs(wanted), initial=0)) <= scales.BIAS_LIMIT
+    bias_exp = 6 if whole else _bias_exponent(wanted)
+    ties = whole and (not neurons.leaks or _multiples(wanted, 2.0 ** (1 + min((c.exp for c in connections), default=0))))
     bias = np.clip(np.rint(wanted * 2.0 ** (6 - bias_exp)), -scales.BIAS_LIMIT, scales.BIAS_LIMIT)
-    vth = _threshold(neurons, scale, on_grid)
-    dv = np.clip(np.rint(4096 * (1 - neurons.keep_v)), 0, 4095)
+    vth = _threshold(neurons, scale, ties)
+    dv = _decay(neurons, vth, choice.other_decay)
     du = np.clip(4095 - np.rint(4096 * neurons.keep_u), 0, 4095)
     layer = Layer(
         name=neurons.name,
@@ -134,17 +145,39 @@ def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], sc
     return QuantizedLayer(layer, connections, report)
 
 
-def _threshold(neurons: Population, scale: float, on_grid: bool) -> NDArray[np.float64]:
-    """Threshold mantissas. Loihi fires at v > vth.
+def _decay(neurons: Population, vth: NDArray[np.float64], other: bool) -> NDArray[np.float64]:
+    """Decay fields of the voltage: the nearest value, or the one on the other side of what is wanted.
 
-    Where v is a whole number, v > x is v > floor(x) (also for a float just below a whole number), and v >= x is
-    v > ceil(x) - 1. Elsewhere ties do not matter, and the nearest number is taken, half a unit rounded down.
+    What is left of v is cut towards zero, half a unit of 1/64 per step on average. At half the threshold that is as much leak
+    as 64 / vth of the field, unless the field is 0; it matters where the leak is slow and the threshold small.
+    """
+    lost = 4096 * (1 - neurons.keep_v)
+    if not neurons.leaks:
+        return np.asarray(np.clip(np.rint(lost), 0, 4095))
+    cut = 64 / np.maximum(vth, 1)
+    low = np.maximum(np.floor(lost - cut), 0)
+    off_low = np.abs(low + cut * (low > 0) - lost)
+    off_high = np.abs(low + 1 + cut - lost)
+    return np.asarray(np.clip(np.where((off_high < off_low) != other, low + 1, low), 0, 4095))
+
+
+def _threshold(neurons: Population, scale: float, ties: bool) -> NDArray[np.float64]:
+    """Threshold mantissas. Loihi fires at v > vth. `ties`: v is often a whole number and may meet a whole threshold exactly.
+
+    Where v is always whole, v > x is v > floor(x) (also for a float just below a whole number), and v >= x is
+    v > ceil(x) - 1. With a leak v is whole at first only, and v >= x is v > x - 1 for a whole x alone. Where biases keep v
+    off the grid of the weights there are no ties to speak of, and the nearest threshold is taken.
     """
     if not neurons.spikes:
         return np.asarray(float(scales.VTH_LIMIT))
-    wanted = neurons.threshold * scale
-    if not on_grid:
-        vth = np.ceil(wanted * (1 - 1e-9) - 0.5)
+    wanted, leaks = neurons.threshold * scale, neurons.leaks
+    if not ties:
+        vth = np.rint(wanted)
+    elif leaks and neurons.comparison == ">=":
+        near = np.rint(wanted)
+        vth = np.where(np.abs(wanted - near) < 1e-6 * near, near - 1, near)
+    elif leaks:
+        vth = np.rint(wanted)
     elif neurons.comparison == ">":
         vth = np.floor(wanted * (1 + 1e-9))
     else:
@@ -155,7 +188,7 @@ def _threshold(neurons: Population, scale: float, on_grid: bool) -> NDArray[np.f
 def _integers(projection: Projection, choice: Choice, wide: bool) -> list[QuantizedConnection]:
     """Even weights of one projection; with `wide`, a second connection holds what the first has rounded off."""
     floats = maps.weights(projection.map)
-    exp = scales.exponent(choice.scale, maps.largest(projection.map) * choice.reach)
+    exp = scales.exponent(choice.scale, projection.largest * choice.reach)
     rounded = scales.even(floats, choice.scale, exp)
     made = [_shaped(projection, rounded, exp)]
     if wide:
@@ -167,6 +200,17 @@ def _integers(projection: Projection, choice: Choice, wide: bool) -> list[Quanti
     return made
 
 
+def _shared(connections: Sequence[QuantizedConnection]) -> tuple[QuantizedConnection, ...]:
+    """Connections whose maps share their weights (paths that join before a layer) share the integers too."""
+    seen: dict[tuple[int, int, bool], Integers] = {}  # the maps hold their weights, so that no id is used twice
+    made = []
+    for position, connection in enumerate(connections):
+        first = position == 0 or connections[position - 1].projection is not connection.projection
+        key = (id(connection.projection.map), connection.exp, first)
+        made.append(replace(connection, weight=seen.setdefault(key, connection.weight)))
+    return tuple(made)
+
+
 def _shaped(projection: Projection, rounded: NDArray[Any], exp: int) -> QuantizedConnection:
     map_, weight = projection.map, rounded.astype(np.int16)
     if isinstance(map_, MatrixMap) and not isinstance(map_.weight, np.ndarray):
@@ -175,6 +219,11 @@ def _shaped(projection: Projection, rounded: NDArray[Any], exp: int) -> Quantize
         rows = sparse.csr_array((weight, map_.weight.indices, map_.weight.indptr), shape=map_.weight.shape)
         return QuantizedConnection(projection, rows, exp)
     return QuantizedConnection(projection, weight, exp)
+
+
+def _multiples(values: NDArray[np.float64], unit: float) -> bool:
+    """Whether all values are whole multiples of a unit, float32 rounding aside."""
+    return bool(np.all(np.abs(np.rint(values / unit) * unit - values) <= 1e-6 * np.maximum(1, np.abs(values))))
 
 
 def _bias_exponent(wanted: NDArray[np.float64]) -> int:

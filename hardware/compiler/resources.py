@@ -83,9 +83,15 @@ def index_bits(neurons: int) -> int:
 def usage(program: Program, tile: Tile, shared_conv: bool) -> dict[str, int]:
     """`neurons`, `synapse_bits` and `in_axons` of one tile."""
     bits = axons = 0
+    kept: set[tuple[int, int]] = set()
     for connection in program.into(tile.layer):
         memory, lists = synapses(program, connection, tile, shared_conv)
-        bits, axons = bits + memory, axons + lists
+        axons += lists
+        if shared_conv and isinstance(connection.synapses, Conv):
+            key = (id(connection.synapses.weight), connection.delay)
+            memory = 0 if key in kept else memory  # several paths into one kernel
+            kept.add(key)
+        bits += memory
     return {"neurons": tile.size, "synapse_bits": bits, "in_axons": axons}
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler.lower import Projection
 from filopodia.hardware.compiler.neurons import Population
 
@@ -24,10 +23,9 @@ SUM_LIMIT = 2**15 - 1
 VTH_LIMIT = 2**17 - 1
 BIAS_LIMIT = 2**12 - 1
 BIAS_EXP_LIMIT = 7
-FINE_THRESHOLD = 512
-"""Units that a threshold should have at least where v leaves the grid of the weights: rounding then stays below 0.1 %."""
+FINE_THRESHOLD = 4096
+"""Units that a threshold should have where v leaves the grid of the weights: ties and rounded biases then decide little."""
 
-SAMPLE = 4096
 CANDIDATES = 96
 
 
@@ -49,7 +47,7 @@ def ceiling(neurons: Population, incoming: Sequence[Projection], largest_sum: fl
 
     `largest_sum` is the largest input sum in the network's units; `steps` is how long a read-out may add it up.
     """
-    biggest = max((maps.largest(p.map) for p in incoming), default=0.0)
+    biggest = max((p.largest for p in incoming), default=0.0)
     limits = [
         (float(SUM_LIMIT), largest_sum),
         (float(WEIGHT_LIMIT << WEIGHT_EXP_LIMIT), biggest),
@@ -73,7 +71,7 @@ def _held(keep: NDArray[np.float64], steps: int) -> float:
 
 def top_scale(neurons: Population, incoming: Sequence[Projection], limit: float) -> float:
     """The largest scale worth using: the weights' range full, and the threshold fine enough where it has to be."""
-    largest = max((maps.largest(p.map) for p in incoming), default=0.0)
+    largest = max((p.largest for p in incoming), default=0.0)
     threshold = typical_threshold(neurons)
     if largest == 0 and threshold == 0:
         return min(1.0, limit)
@@ -94,8 +92,7 @@ def typical_threshold(neurons: Population) -> float:
 def candidates(neurons: Population, incoming: Sequence[Projection], top: float) -> list[float]:
     """Scales to choose from, the largest first; all use at least half of the range up to `top`.
 
-    Thresholds fall between two sums: weights are even, so v moves on even numbers and an odd threshold is never met exactly.
-    A leak takes v off that grid; half a unit above the odd number is then as good for > as for >=.
+    Thresholds are whole and odd: weights are even, so that a sum never meets them exactly, and > is as good as >=.
     """
     threshold = typical_threshold(neurons)
     found = set(_lattices(incoming, top))
@@ -103,14 +100,13 @@ def candidates(neurons: Population, incoming: Sequence[Projection], top: float) 
         return sorted({top} | found, reverse=True)
     last = math.floor(top * threshold)
     steps = np.unique(np.geomspace(max(1, last // 2), last, CANDIDATES).astype(int) | 1)
-    extra = 0.5 if neurons.leaks else 0.0
-    found |= {(int(m) + extra) / threshold for m in steps if (m + extra) / threshold <= top * (1 + 1e-9)}
+    found |= {int(m) / threshold for m in steps if m / threshold <= top * (1 + 1e-9)}
     return sorted(found, reverse=True) or [top]
 
 
 def _lattices(incoming: Sequence[Projection], top: float) -> list[float]:
     """Scales at which all weights are even integers, if there are such."""
-    values = [(sample(p), maps.largest(p.map)) for p in incoming]
+    values = [(p.sample, p.largest) for p in incoming]
     largest = max((size for _, size in values), default=0.0)
     if largest <= 0:
         return []
@@ -133,14 +129,7 @@ def error(incoming: Sequence[Projection], scale: float) -> float:
     """Mean squared rounding error of the weights over their mean square, on a sample of each connection's weights."""
     lost = total = 0.0
     for projection in incoming:
-        values, exp = sample(projection), exponent(scale, maps.largest(projection.map))
+        values, exp = projection.sample, exponent(scale, projection.largest)
         lost += float(np.sum((even(values, scale, exp) * 2.0**exp / scale - values) ** 2))
         total += float(np.sum(values**2))
     return lost / total if total else 0.0
-
-
-def sample(projection: Projection) -> NDArray[np.float64]:
-    """At most SAMPLE non-zero weights, evenly spaced through the map's own layout."""
-    values = maps.weights(projection.map).reshape(-1)
-    values = values[values != 0]
-    return np.asarray(values[:: max(1, -(-len(values) // SAMPLE))], np.float64)

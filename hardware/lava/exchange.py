@@ -8,18 +8,21 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from filopodia.errors import LavaError
+from filopodia.errors import LavaError, UnsupportedError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.lava.plan import PLAN_VERSION, Job, plan_job
 from filopodia.hardware.lava.process import SHARED_MEMORY
 from filopodia.hardware.lava.python import LAVA_VERSION
 from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.inputs import messages
+
+RunCfg = Literal["Loihi2SimCfg", "Loihi2HwCfg"]
+Actors = Literal["processes", "threads"]
 
 PAGE = 4096
 
@@ -46,9 +49,16 @@ def prepare(program: Program, spikes: Any, record: frozenset[str], tag: str) -> 
     return Run(program, given, record, job, steps, samples)
 
 
-def write(runs: Sequence[Run], folder: Path, prefix: str) -> None:
+def write(runs: Sequence[Run], folder: Path, prefix: str, run_cfg: RunCfg, actors: Actors) -> None:
     """Lay out the folder: the plan, its arrays, the inputs, and room for what is recorded. Raises LavaError when it is full."""
-    plan = {"version": PLAN_VERSION, "shared_memory_prefix": prefix, "jobs": [run.job.plan for run in runs]}
+    jobs = [run.job.plan for run in runs]
+    plan = {
+        "version": PLAN_VERSION,
+        "shared_memory_prefix": prefix,
+        "run_cfg": run_cfg,
+        "actors": actors,
+        "jobs": jobs,
+    }
     try:
         (folder / "plan.json").write_text(json.dumps(plan))
         arrays: dict[str, Any] = {key: array for run in runs for key, array in run.job.arrays.items()}
@@ -103,6 +113,20 @@ def check_shared_memory(runs: Sequence[Run]) -> None:
             where=str(SHARED_MEMORY),
             fix="remove what fills it, or give the container more (docker run --shm-size=2g)",
         )
+
+
+def check_board(runs: Sequence[Run]) -> None:
+    """Raise UnsupportedError for what a board cannot do: bring back u and v, or be silent between samples."""
+    for run in runs:
+        if run.record - {"spikes"}:
+            raise UnsupportedError("u and v are not read back from a board", where="Loihi2HwCfg", fix='record=("spikes",)')
+        if run.job.gap:
+            raise UnsupportedError(
+                "messages that arrive in a later step (recurrent or delayed ones) would run from one sample into the next",
+                where="Loihi2HwCfg",
+                allowed="on a board, feed-forward programs with paths of equal length",
+                fix='run_cfg="Loihi2SimCfg", which keeps samples apart',
+            )
 
 
 def _shared_memory(run: Run) -> int:

@@ -52,6 +52,8 @@ def follow(
                 raise stopped("it raised an exception", event["traceback"], WAYS_OUT)
             if kind == "died":
                 raise stopped(*_death(event))
+            if kind == "no board":
+                raise _no_board(event["python"])
             if kind == "ready":
                 stage = "while it built the network"
             elif kind == "progress":
@@ -69,6 +71,15 @@ def follow(
         offline = f"connect to a package index once, or set {VARIABLE} to a Python 3.10 that has lava-nc {LAVA_VERSION}"
         raise LavaError(f"{end} {stage}{_indented(said)}", where=LAVA, fix=f"{offline}; {WAYS_OUT}")
     raise stopped(end, said, "run it again; with less memory in use if the system ended it")
+
+
+def _no_board(python: str) -> LavaError:
+    return LavaError(
+        f"no Loihi 2 board can be reached: Intel's extension lava-loihi is not installed in {python}",
+        where="Loihi2HwCfg",
+        allowed="Loihi2SimCfg, which computes the same integers on this computer",
+        fix=f"with a board, set {VARIABLE} to the Python that holds lava-nc and lava-loihi",
+    )
 
 
 def _death(event: dict[str, Any]) -> tuple[str, str, str]:

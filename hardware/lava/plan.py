@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from filopodia.errors import UnsupportedError
 from filopodia.hardware.lava.unroll import unroll
-from filopodia.hardware.program import Connection, Conv, Dense, Layer, Program, SignMode
+from filopodia.hardware.program import Connection, Conv, Dense, Input, Layer, Program, SignMode
 from filopodia.hardware.simulator.geometry import check, grid
 
 PLAN_VERSION = 1
@@ -201,8 +201,7 @@ def _largest_sum(program: Program, connection: Connection) -> int:
     conv = connection.synapses
     assert isinstance(conv, Conv)
     node = program.nodes[connection.source]
-    bits = 0 if isinstance(node, Layer) or connection.message_bits == 0 else max(node.message_bits, 1)
-    message = 2**bits if bits else 1
+    message = 2**node.message_bits if isinstance(node, Input) and connection.message_bits else 1
     row = int(np.abs(conv.weight.astype(np.int64)).sum(axis=(1, 2, 3)).max(initial=0))
     return row * message << max(connection.weight_exp, 0)
 

@@ -20,6 +20,7 @@ Standard output is the protocol: lines that start with "@" hold one JSON object 
 import json
 import logging
 import os
+import queue
 import secrets
 import shutil
 import signal
@@ -29,6 +30,7 @@ import time
 import traceback
 from multiprocessing import shared_memory
 from pathlib import Path
+from types import SimpleNamespace
 
 PLAN_VERSION = 1
 
@@ -39,11 +41,13 @@ def name_shared_memory(prefix):
 
 
 if __name__ == "__main__":
+    sys.path.pop(0)  # our own folder, whose file names mean nothing here
     FOLDER = Path(sys.argv[1]).resolve()
     PLAN = json.loads((FOLDER / "plan.json").read_text())
     name_shared_memory(PLAN["shared_memory_prefix"])
 
 import numpy as np  # noqa: E402
+from lava.magma.compiler.channels import pypychannel  # noqa: E402
 from lava.magma.core.decorator import implements, requires, tag  # noqa: E402
 from lava.magma.core.model.py.model import PyLoihiProcessModel  # noqa: E402
 from lava.magma.core.model.py.ports import PyOutPort  # noqa: E402
@@ -53,6 +57,8 @@ from lava.magma.core.resources import CPU  # noqa: E402
 from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol  # noqa: E402
+from lava.magma.runtime import runtime  # noqa: E402
+from lava.magma.runtime.message_infrastructure import multiprocessing as infrastructure  # noqa: E402
 from lava.proc.conv.models import PyConvModelFixed  # noqa: E402
 from lava.proc.conv.process import Conv  # noqa: E402
 from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc  # noqa: E402
@@ -62,6 +68,7 @@ from lava.proc.lif.models import PyLifResetModelBitAcc  # noqa: E402
 from lava.proc.lif.process import LIFReset  # noqa: E402
 from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc  # noqa: E402
 from lava.proc.sparse.process import DelaySparse, Sparse  # noqa: E402
+from lava.utils import loihi  # noqa: E402
 from lava.utils.weightutils import SignMode  # noqa: E402
 from scipy.sparse import csr_matrix  # noqa: E402
 
@@ -161,13 +168,13 @@ MODELS = {
 }
 
 
-def build_layer(job, layer, arrays, folder, log):
+def build_layer(job, layer, arrays, log):
     period = job["steps"] + job["gap"]
     number = {}
     for name in ("du", "dv", "vth", "bias"):
         value = arrays[layer[name]]
         number[name] = int(value.flat[0]) if value.size == 1 else value.reshape(-1).astype(np.int64)
-    process = LIFReset(
+    return LIFReset(
         shape=(layer["size"],),
         du=number["du"],
         dv=number["dv"],
@@ -179,9 +186,6 @@ def build_layer(job, layer, arrays, folder, log):
         name=layer["process"],
         log_config=log,
     )
-    files = {name: (folder / path, "bool" if name == "spikes" else "int32") for name, path in layer["record"].items()}
-    process.proc_params["record"] = (Window(job, layer["latency"]), files, (job["samples"] * job["steps"], layer["size"]))
-    return process
 
 
 def build_connection(connection, arrays, log):
@@ -220,60 +224,108 @@ def build_connection(connection, arrays, log):
     return Sparse(weights=weights, **options)
 
 
-def connect(connection, process, source, target):
+def connect(connection, process, sender, target):
+    """Join an out port, a connection and a layer."""
     if connection["kind"] == "conv":  # ours is channels first, Lava's Conv channels last
         channels_first = tuple(connection["source_shape"])
-        source.s_out.reshape(channels_first).transpose((1, 2, 0)).connect(process.s_in)
+        sender.reshape(channels_first).transpose((1, 2, 0)).connect(process.s_in)
         process.a_out.transpose((2, 0, 1)).flatten().connect(target.a_in)
     else:
-        source.s_out.connect(process.s_in)
+        sender.connect(process.s_in)
         process.a_out.connect(target.a_in)
 
 
-def build(job, arrays, folder):
-    """The first layer's process and all processes of a job."""
+def build(job, arrays, folder, adapt=None):
+    """(the inputs, the layers, the connections) of a job as processes; `adapt` puts something behind an input's port."""
     log = LogConfig(level=logging.WARNING, level_console=logging.WARNING, logs_to_file=False)
-    nodes, joints = {}, []
+    rows = job["samples"] * job["steps"]
+    inputs, layers, connections, senders = [], [], [], {}
     for feed in job["inputs"]:
         source = RingBuffer(data=np.zeros((feed["size"], 1), np.int32))
-        rows = (job["samples"] * job["steps"], feed["size"])
-        source.proc_params["feed"] = (Window(job, 0), folder / feed["file"], feed["dtype"], rows)
-        nodes[feed["name"]] = source
+        source.proc_params["feed"] = (Window(job, 0), folder / feed["file"], feed["dtype"], (rows, feed["size"]))
+        senders[feed["name"]] = source.s_out if adapt is None else adapt(source.s_out, feed["size"])
+        inputs.append(source)
     for layer in job["layers"]:
-        nodes[layer["name"]] = build_layer(job, layer, arrays, folder, log)
+        process = build_layer(job, layer, arrays, log)
+        files = {name: (folder / path, "bool" if name == "spikes" else "int32") for name, path in layer["record"].items()}
+        process.proc_params["record"] = (Window(job, layer["latency"]), files, (rows, layer["size"]))
+        senders[layer["name"]] = process.s_out
+        layers.append(process)
+    targets = dict(zip((layer["name"] for layer in job["layers"]), layers))  # noqa: B905
     for connection in job["connections"]:
         process = build_connection(connection, arrays, log)
-        connect(connection, process, nodes[connection["source"]], nodes[connection["target"]])
-        joints.append(process)
-    return nodes[job["start"]], [*nodes.values(), *joints]
+        connect(connection, process, senders[connection["source"]], targets[connection["target"]])
+        connections.append(process)
+    return inputs, layers, connections
+
+
+class ThreadActor(threading.Thread):
+    """Stands for Lava's SystemProcess: the same work in a thread of ours."""
+
+    def __init__(self, target, args, kwargs):
+        super().__init__(daemon=True)
+        self.work = (target, args, kwargs)
+        self.exception = None
+        self._parent_pid = os.getpid()
+
+    def run(self):
+        target, args, kwargs = self.work
+        try:
+            target(*args, **kwargs)
+        except Exception as error:
+            self.exception = (error, traceback.format_exc())
+
+
+class PlainMemory:
+    """Stands for Lava's SharedMemoryManager where threads share their memory anyway."""
+
+    def start(self):
+        pass
+
+    def shutdown(self):
+        pass
+
+    def create_shared_memory(self, size):
+        return SimpleNamespace(buf=memoryview(bytearray(size)))
+
+
+def use_threads():
+    """Run Lava's actors as threads: for small programs, forking a process for each costs three times what running them does.
+
+    Lava's compiler, runtime service, channels, protocol and models stay as they are.
+    """
+    infrastructure.SystemProcess = ThreadActor
+    infrastructure.SharedMemoryManager = PlainMemory
+    pypychannel.Semaphore = threading.Semaphore
+    runtime.Queue = queue.Queue
 
 
 class Watch(threading.Thread):
-    """Ends the worker when a Lava process dies, which Lava itself waits for without end, or when the runner is gone."""
+    """Ends the worker when an actor of Lava's ends before its time, for which Lava itself would wait without end."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.actors = []
-        self.pids = []
 
     def look_after(self, actors):
-        self.pids = [actor.pid for actor in actors]
-        self.actors = actors
+        self.actors = [(actor, getattr(actor, "pid", None)) for actor in actors]  # a joined process has lost its pid
 
     def let_go(self):
-        self.actors, self.pids = [], []
+        self.actors = []
 
     def run(self):
         while True:
             time.sleep(0.1)
-            ends = {pid: end for pid in self.pids if (end := ended(pid)) is not None}
-            if ends and self.pids:
+            ends = [end for actor, pid in self.actors if (end := ended(actor, pid)) is not None]
+            if ends and self.actors:
                 time.sleep(0.5)  # its traceback may still be on the way, and others may follow
-                give_up(self.actors, ends)
+                give_up([actor for actor, _ in self.actors], ends)
 
 
-def ended(pid):
-    """How a child ended, without taking its exit status away from multiprocessing; None while it runs."""
+def ended(actor, pid):
+    """How an actor ended, without taking its exit status away from multiprocessing; None while it runs."""
+    if pid is None:
+        return None if actor.is_alive() else "its thread returned"
     try:
         status = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -287,7 +339,7 @@ def ended(pid):
 
 def give_up(actors, ends):
     """Report what is known about processes that ended, and leave at once: Lava's own clean-up would hang."""
-    say("died", ends=sorted({str(end) for end in ends.values()}), traceback="\n".join(tracebacks(actors)))
+    say("died", ends=sorted(set(ends)), traceback="\n".join(tracebacks(actors)))
     os._exit(3)
 
 
@@ -316,10 +368,52 @@ def follow_runner(prefix):
 
 def run(index, job, arrays, folder, watch):
     """Build one job's processes, stream all samples through them, stop them."""
-    first, processes = build(job, arrays, folder)
+    inputs, layers, connections = build(job, arrays, folder)
     # Named models spare Lava's search for them, which runs every file of a folder for every process.
-    models = {process: MODELS[type(process)] for process in processes}
+    models = {process: MODELS[type(process)] for process in (*inputs, *layers, *connections)}
     config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
+    stream(index, job, layers[0], config, watch)
+    layers[0].stop()
+    say("done", job=index)
+
+
+def run_on_board(index, job, arrays, folder, watch):
+    """The same on Loihi 2: Lava's own models for the chip, spikes of the recorded layers brought back by its adapters.
+
+    Follows the examples of lava-dl 0.6.0; its authors had no board to try it on.
+    """
+    from lava.magma.core.run_configs import Loihi2HwCfg
+    from lava.proc import embedded_io
+    from lava.proc.io.sink import PyReceiveModelFixed
+    from lava.proc.io.sink import RingBuffer as Sink
+
+    def adapt(port, size):
+        adapter = embedded_io.spike.PyToNxAdapter(shape=(size,))
+        port.connect(adapter.inp)
+        return adapter.out
+
+    late = max(layer["latency"] for layer in job["layers"])
+    total = job["samples"] * job["steps"] + late
+    inputs, layers, _ = build(job, arrays, folder, adapt)
+    sinks = {}
+    for layer, process in zip(job["layers"], layers):  # noqa: B905
+        if layer["record"]:
+            adapter, sink = embedded_io.spike.NxToPyAdapter(shape=(layer["size"],)), Sink(shape=(layer["size"],), buffer=total)
+            process.s_out.connect(adapter.inp)
+            adapter.out.connect(sink.a_in)
+            sinks[layer["name"]] = sink
+    models = dict.fromkeys(inputs, FeedFromFile) | dict.fromkeys(sinks.values(), PyReceiveModelFixed)
+    stream(index, job, layers[0], Loihi2HwCfg(exception_proc_model_map=models), watch)
+    for layer in job["layers"]:
+        if layer["record"]:
+            fired = sinks[layer["name"]].data.get().T != 0
+            fired[layer["latency"] :][: job["samples"] * job["steps"]].tofile(folder / layer["record"]["spikes"])
+    layers[0].stop()
+    say("done", job=index)
+
+
+def stream(index, job, first, config, watch):
+    """Compile the network that `first` belongs to and run it for as long as all samples take, about a second at a time."""
     period = job["steps"] + job["gap"]
     late = max(layer["latency"] for layer in job["layers"])
     total = job["samples"] * period + late
@@ -334,10 +428,8 @@ def run(index, job, arrays, folder, watch):
         done += chunk
         say("progress", job=index, samples=max(0, min(job["samples"], (done - late) // period)))
         seconds = max(time.monotonic() - started, 1e-3)
-        chunk = max(1, round(chunk * min(4.0, 1.0 / seconds)))  # about a second each
+        chunk = max(1, round(chunk * min(4.0, 1.0 / seconds)))
     watch.let_go()
-    first.stop()
-    say("done", job=index)
 
 
 def main():
@@ -348,13 +440,19 @@ def main():
     watch = Watch()
     watch.start()
     say("ready", python=sys.version.split()[0])
+    if PLAN["actors"] == "threads":
+        use_threads()
+    on_board = PLAN["run_cfg"] == "Loihi2HwCfg"
+    if on_board and not loihi.is_installed():
+        say("no board", python=sys.executable)
+        os._exit(3)
     try:
         with np.load(FOLDER / "arrays.npz") as file:
             arrays = {name: file[name] for name in file.files}
         for index, job in enumerate(PLAN["jobs"]):
-            run(index, job, arrays, FOLDER, watch)
+            (run_on_board if on_board else run)(index, job, arrays, FOLDER, watch)
     except BaseException:
-        say("failed", traceback="\n".join([traceback.format_exc(), *tracebacks(watch.actors)]))
+        say("failed", traceback="\n".join([traceback.format_exc(), *tracebacks([actor for actor, _ in watch.actors])]))
         sys.stdout.flush()
         os._exit(3)  # Lava's own clean-up hangs after an error; the runner ends the process group
     say("finished")

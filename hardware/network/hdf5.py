@@ -9,7 +9,8 @@ from typing import Any
 
 from filopodia.errors import FileError, FilopodiaError
 
-MAX_BYTES = 2**32  # declared size of all arrays together; the largest published graphs stay under 2**28
+MAX_BYTES = 2**31  # declared size of all arrays together; the largest published graphs stay under 2**28
+MAX_RATIO = 1100  # to the size of the file: gzip shrinks a thousand times at most, more is an array that is not there
 MAX_DEPTH = 32  # groups within groups of metadata
 
 
@@ -37,6 +38,7 @@ class Reader:
     def __init__(self, path: Path, root: Any) -> None:
         self.path, self.root = path, root
         self.bytes = 0
+        self.most = min(MAX_BYTES, 2**24 + MAX_RATIO * path.stat().st_size)
 
     def wrong(self, found: str, at: str, *, allowed: str = "", fix: str = "") -> FileError:
         return FileError(found, where=f"{self.path}, {at}", allowed=allowed, fix=fix)
@@ -81,11 +83,11 @@ class Reader:
         if dataset.dtype.kind not in "fiubSO" or (dataset.dtype.kind == "O" and not h5py.check_string_dtype(dataset.dtype)):
             raise self.wrong(f"{key!r} holds {dataset.dtype}", at, allowed="numbers or text")
         self.bytes += int(dataset.size or 0) * int(dataset.dtype.itemsize)
-        if self.bytes > MAX_BYTES:
+        if self.bytes > self.most:
             raise self.wrong(
                 f"{key!r} declares shape {list(dataset.shape)}, {self.bytes} bytes with what came before",
                 at,
-                allowed=f"{MAX_BYTES} bytes",
+                allowed=f"{self.most} bytes from a file of this size",
             )
         value = dataset[()]
         if isinstance(value, h5py.Empty):

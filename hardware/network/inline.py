@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filopodia.errors import FileError
 from filopodia.hardware.network.raw import MAX_NODES, RawGraph, RawNode
 
-MAX_EDGES = 1_000_000
+MAX_EDGES = 50_000
+_ENDS = ("Input", "Output")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ def inline(graph: RawGraph) -> FlatGraph:
 
 
 def _flatten(graph: RawGraph, prefix: str) -> FlatGraph:
+    graph = _mended(graph, prefix)
     _check_edges(graph, prefix)
     flat = FlatGraph({}, [])
     for name, node in graph.nodes.items():
@@ -62,7 +65,7 @@ def _add(flat: FlatGraph, name: str, node: RawNode) -> None:
 
 
 def _ports(graph: RawGraph) -> list[tuple[str, str]]:
-    return [(n, x.kind) for n, x in graph.nodes.items() if isinstance(x, RawNode) and x.kind in ("Input", "Output")]
+    return [(n, x.kind) for n, x in graph.nodes.items() if isinstance(x, RawNode) and x.kind in _ENDS]
 
 
 def _port(graph: RawGraph, end: str, kind: str, prefix: str) -> str:
@@ -96,6 +99,23 @@ def _check_edges(graph: RawGraph, prefix: str) -> None:
                 allowed=_listed([prefix + name for name in graph.nodes]),
                 fix=f"did the writer mean {prefix + close[0]!r}?" if close else "add the node or drop the edge",
             )
+
+
+def _mended(graph: RawGraph, prefix: str) -> RawGraph:
+    """The graph with a node's misspelt name put right in its edges, and a warning.
+
+    The recurrent subgraphs published with the NIR paper say `lif` in their edges and `lif1` in their nodes. A name is taken
+    for a node's only when it is the one unknown name, the node the one that no edge names, and one begins the other.
+    """
+    named = {end for edge in graph.edges for end in edge}
+    unknown = [n for n in sorted(named) if n not in graph.nodes and "." not in n]
+    alone = [n for n, x in graph.nodes.items() if n not in named and (isinstance(x, RawGraph) or x.kind not in _ENDS)]
+    if len(unknown) != 1 or len(alone) != 1 or not (alone[0].startswith(unknown[0]) or unknown[0].startswith(alone[0])):
+        return graph
+    (said,), (meant,) = unknown, alone
+    warnings.warn(f"edges name {prefix + said!r}, which is no node; taken as {prefix + meant!r}", UserWarning, stacklevel=2)
+    edges = tuple((meant if a == said else a, meant if b == said else b) for a, b in graph.edges)
+    return replace(graph, edges=edges)
 
 
 def _is_port(graph: RawGraph, end: str, kind: str) -> bool:
@@ -143,7 +163,7 @@ def _add_ends(flat: FlatGraph) -> None:
             end = _free(f"input_{name}", flat.nodes.__contains__)
             flat.nodes[end] = RawNode("Input", {})
             flat.edges.append((end, name))
-        if name not in leading and node.kind not in ("Output", "Input"):
+        if name not in leading and node.kind not in _ENDS:
             end = _free(f"output_{name}", flat.nodes.__contains__)
             flat.nodes[end] = RawNode("Output", {})
             flat.edges.append((name, end))

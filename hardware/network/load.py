@@ -11,6 +11,7 @@ import numpy as np
 
 from filopodia.errors import FileError, InputError
 from filopodia.hardware.network.build import NEURONS
+from filopodia.hardware.network.delay import MOST_STEPS, delay_steps
 from filopodia.hardware.network.inline import inline
 from filopodia.hardware.network.lava_dl import is_lava_dl, read_lava_dl
 from filopodia.hardware.network.network import Comparison, Discretization, Network, Reset
@@ -74,7 +75,7 @@ def load_network(path_or_graph: str | PathLike[str] | Any, options: Mapping[str,
     semantics = read_semantics(metadata, given, _dt_of_nodes(nodes))
     if semantics.discretization == "euler":
         _check_stable(nodes, semantics.dt)
-    late = [n for n, node in nodes.items() if type(node).__name__ == "Delay" and node.delay.min() >= semantics.dt / 2]
+    late = [n for n, node in nodes.items() if type(node).__name__ == "Delay" and _checked_delay(n, node, semantics.dt) >= 1]
     neurons = [n for n, node in nodes.items() if type(node).__name__ in NEURONS]
     order = order_nodes(list(nodes), flat.edges, neurons, late)
     return Network(
@@ -101,6 +102,19 @@ def _read(source: Any) -> RawGraph:
         fields = {k: v for k, v in vars(source).items() if k not in ("input_type", "output_type", "metadata")}
         return single_node_graph(RawNode(kind, fields))
     raise InputError(f"a {kind}", where="load", allowed="the path of a NIR or lava-dl file, or a nir.NIRGraph")
+
+
+def _checked_delay(name: str, node: Any, dt: float) -> int:
+    """The least delay of a node in steps; `FileError` where the longest is absurd."""
+    longest = float(node.delay.max())
+    if longest / dt > MOST_STEPS:
+        raise FileError(
+            f"Delay: {longest:g} s are {longest / dt:.3g} steps of {dt:g} s",
+            where=f"node {name!r}",
+            allowed=f"at most {MOST_STEPS} steps",
+            fix="delays and dt are both in seconds",
+        )
+    return int(delay_steps(node.delay, dt).min())
 
 
 def _dt_of_nodes(nodes: dict[str, Any]) -> float | None:

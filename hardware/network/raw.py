@@ -5,7 +5,8 @@ Both ways in lead here: a `nir.NIRGraph` in memory, or an HDF5 file read without
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from filopodia.errors import FileError
 
 MAX_DEPTH = 32  # graphs nested in graphs; published files nest once
-MAX_NODES = 100_000
+MAX_NODES = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +35,21 @@ class RawGraph:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def raw_graph(graph: Any, path: str = "", depth: int = 0) -> RawGraph:
-    """A `nir.NIRGraph` in memory as a `RawGraph`. `FileError` where graphs nest deeper than `MAX_DEPTH`."""
+def raw_graph(graph: Any) -> RawGraph:
+    """A `nir.NIRGraph` in memory as a `RawGraph`. `FileError` past `MAX_DEPTH` levels or `MAX_NODES` nodes."""
+    return _raw_graph(graph, "", 0, itertools.count(1))
+
+
+def _raw_graph(graph: Any, path: str, depth: int, count: Iterator[int]) -> RawGraph:
     if depth > MAX_DEPTH:
         raise FileError("graphs nested too deeply", where=f"node {path!r}", allowed=f"at most {MAX_DEPTH} levels")
     nodes: dict[str, RawNode | RawGraph] = {}
     for name, node in graph.nodes.items():
+        if next(count) > MAX_NODES:
+            raise FileError("too many nodes", where=f"node {path!r}", allowed=f"at most {MAX_NODES}")
         kind = type(node).__name__
         if kind == "NIRGraph":
-            nodes[name] = raw_graph(node, f"{path}.{name}" if path else name, depth + 1)
+            nodes[name] = _raw_graph(node, f"{path}.{name}" if path else name, depth + 1, count)
         else:
             nodes[name] = RawNode(kind, _fields(node, kind))
     return RawGraph(nodes, tuple((str(a), str(b)) for a, b in graph.edges), dict(graph.metadata or {}))

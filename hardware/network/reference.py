@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.build import NEURONS
+from filopodia.hardware.network.delay import Past, delay_steps
 from filopodia.hardware.network.fields import size
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.network.neurons import Neuron, prepare, step
@@ -57,7 +58,7 @@ def simulate_network(
         raise InputError(f"{record!r}", where="record", allowed=", ".join(map(repr, RECORDS)))
     entering = _inputs(network, spikes)
     steps, samples = (int(n) for n in next(iter(entering.values())).shape[:2])
-    per_sample = 4 * dtype.itemsize * sum(map(size, network.shapes.values()))
+    per_sample = dtype.itemsize * sum((4 + _past(network, name)) * size(shape) for name, shape in network.shapes.items())
     kept = Records(network, steps, samples, dtype, record, memory - per_sample)
     workers = threads or os.cpu_count() or 1
     width: int = max(1, min(BATCH, samples, (memory - kept.bytes) // (per_sample * workers)))
@@ -88,7 +89,7 @@ class _Run:
         self.neurons: dict[str, Neuron] = {}
         self.u: dict[str, Floats | None] = {}
         self.v: dict[str, Floats] = {}
-        self.pasts: dict[str, _Past] = {}
+        self.pasts: dict[str, Past] = {}
         self.sent: dict[str, Floats] = {}
         feedback = set(network.feedback)
         self.sources = {name: [(s, (s, name) in feedback) for s in network.sources(name)] for name in network.nodes}
@@ -101,10 +102,9 @@ class _Run:
                 self.u[name] = None if neuron.syn_keep is None else np.zeros(full, dtype)
                 self.sent[name] = np.zeros(full, dtype)
             elif kind == "Delay":
-                self.pasts[name] = _Past(np.rint(np.asarray(node.delay) / network.semantics.dt).astype(np.int64), full, dtype)
+                self.pasts[name] = Past(delay_steps(node.delay, network.semantics.dt), full, dtype)
             elif kind == "Output" and network.semantics.output_delay:
-                late = np.full(network.shapes[name], network.semantics.output_delay, np.int64)
-                self.pasts[name] = _Past(late, full, dtype)
+                self.pasts[name] = Past(np.full(network.shapes[name], network.semantics.output_delay), full, dtype)
         self.silent_at_start = frozenset() if network.semantics.recurrent_input_at_start else _only_recurrent(network)
 
     def step(self, entering: Mapping[str, NDArray[Any]], first: bool) -> None:
@@ -140,25 +140,12 @@ class _Run:
         return total
 
 
-class _Past:
-    """The last values of a signal: each neuron reads `steps` steps back, zeros before the start."""
-
-    def __init__(self, steps: NDArray[np.int64], full: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.least = int(steps.min()) if steps.size else 0
-        self.length = (int(steps.max()) if steps.size else 0) + 1
-        self.steps = steps
-        self.ring = np.zeros((self.length, *full), dtype)
-        self.now = 0
-
-    def write(self, values: Floats) -> None:
-        self.ring[self.now] = values
-
-    def read(self) -> Floats:
-        slots = np.broadcast_to((self.now - self.steps) % self.length, self.ring.shape[1:])
-        return cast(Floats, np.take_along_axis(self.ring, slots[None], axis=0)[0])
-
-    def advance(self) -> None:
-        self.now = (self.now + 1) % self.length
+def _past(network: Network, name: str) -> int:
+    """Steps of the past that a node keeps."""
+    node, semantics = network.nodes[name], network.semantics
+    if type(node).__name__ == "Delay":
+        return int(delay_steps(node.delay.max(), semantics.dt)) + 1
+    return semantics.output_delay if type(node).__name__ == "Output" else 0
 
 
 def _only_recurrent(network: Network) -> frozenset[str]:

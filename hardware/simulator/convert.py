@@ -8,13 +8,60 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int64, uint8, uint64
+import numpy as np
+from numba import int8, int64, uint8, uint64
 
 from filopodia.hardware.simulator.compiled import inlined, kernel
-from filopodia.hardware.simulator.simd import greater, loader, mask_bits, ones, trailing_zeros
+from filopodia.hardware.simulator.simd import from_bits, greater, loader, mask_bits, ones, select, splat, store, trailing_zeros
 
 WORD = (0,)
 load_bytes = loader(8, 64)
+
+
+def _turn_word(square: Any) -> None:
+    """Transpose 64 x 64 bits in place."""
+    distance = uint64(32)
+    mask = uint64(0x00000000FFFFFFFF)
+    while distance > uint64(0):
+        first = uint64(0)
+        while first < uint64(64):
+            for k in range(first, first + distance):
+                i, j = uint64(k), uint64(k) + distance
+                moved = ((square[i] >> distance) ^ square[j]) & mask
+                square[j] ^= moved
+                square[i] ^= moved << distance
+            first += distance << uint64(1)
+        distance >>= uint64(1)
+        mask ^= mask << distance
+
+
+turn_word = inlined(_turn_word)
+
+
+def _read_word(flat: Any, first: Any, count: Any, none: Any) -> Any:
+    """Which of the bytes `flat[first : first + count]`, up to 64, are not 0."""
+    if first + uint64(64) <= uint64(flat.shape[0]):
+        word = mask_bits(greater(load_bytes(flat, first, WORD), none))
+        if count < 64:
+            word &= (uint64(1) << uint64(count)) - uint64(1)
+        return word
+    word = uint64(0)
+    for c in range(min(count, 64)):
+        word |= uint64(flat[first + uint64(c)] != 0) << uint64(c)
+    return word
+
+
+def _write_word(flat: Any, first: Any, count: Any, word: Any, none: Any) -> None:
+    """Bits to bytes of 0 and 1: `flat[first : first + count]`, up to 64."""
+    if count >= 64:
+        store(flat, first, select(from_bits(word), splat(int8(1), none), none))
+        return
+    for c in range(count):
+        flat[first + uint64(c)] = uint8((word >> uint64(c)) & uint64(1))
+
+
+read_word = inlined(_read_word)
+write_word = inlined(_write_word)
 
 
 def _pack(x: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, at: Any, bits: Any, sums: Any) -> None:
@@ -22,6 +69,7 @@ def _pack(x: Any, samples: Any, steps: Any, places: Any, channels: Any, words: A
     some = load_bytes(bits, uint64(0), WORD)
     none = some ^ some
     flat = x.reshape(-1)
+    square = np.empty(64, np.uint64)
     size = uint64(places * channels)
     for n in range(samples[1] - samples[0]):
         for t in range(steps):
@@ -30,51 +78,68 @@ def _pack(x: Any, samples: Any, steps: Any, places: Any, channels: Any, words: A
             count = int64(0)
             if places == 1:
                 for k in range(words):
-                    first = begin + uint64(64 * k)
-                    if 64 * (k + 1) <= channels:
-                        word = mask_bits(greater(load_bytes(flat, first, WORD), none))
-                    else:
-                        word = uint64(0)
-                        for c in range(channels - 64 * k):
-                            word |= uint64(flat[first + uint64(c)] != 0) << uint64(c)
+                    word = read_word(flat, begin + uint64(64 * k), channels - 64 * k, none)
                     bits[out + uint64(k)] = word
                     count += ones(word)
             else:
-                for place in range(places):
+                for first in range(0, places, 64):
                     for k in range(words):
-                        word = uint64(0)
-                        for c in range(64 * k, min(64 * k + 64, channels)):
-                            word |= uint64(flat[begin + uint64(c * places + place)] != 0) << uint64(c - 64 * k)
-                        bits[out + uint64(place * words + k)] = word
-                        count += ones(word)
+                        for c in range(64):
+                            channel = 64 * k + c
+                            word = uint64(0)
+                            if channel < channels:
+                                word = read_word(flat, begin + uint64(channel * places + first), places - first, none)
+                            square[uint64(c)] = word
+                            count += ones(word)
+                        turn_word(square)
+                        for place in range(first, min(first + 64, places)):
+                            bits[out + uint64(place * words + k)] = square[uint64(place - first)]
             sums[t, n] = count
 
 
 def _unpack(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, x: Any) -> None:
     """Bits to spikes x uint8 [T, N, size] for samples `samples[0]..samples[1]`."""
+    some = load_bytes(bits, uint64(0), WORD)
+    none = some ^ some
     flat = x.reshape(-1)
+    square = np.empty(64, np.uint64)
     size = uint64(places * channels)
     for n in range(samples[1] - samples[0]):
         for t in range(steps):
             source = uint64(at + (n * steps + t) * places * words)
             begin = uint64(t * x.shape[1] + samples[0] + n) * size
-            for place in range(places):
+            if places == 1:
                 for k in range(words):
-                    word = bits[source + uint64(place * words + k)]
-                    for c in range(64 * k, min(64 * k + 64, channels)):
-                        flat[begin + uint64(c * places + place)] = uint8((word >> uint64(c - 64 * k)) & uint64(1))
+                    write_word(flat, begin + uint64(64 * k), channels - 64 * k, bits[source + uint64(k)], none)
+                continue
+            for first in range(0, places, 64):
+                for k in range(words):
+                    for place in range(64):
+                        inside = first + place < places
+                        square[uint64(place)] = bits[source + uint64((first + place) * words + k)] if inside else uint64(0)
+                    turn_word(square)
+                    for channel in range(64 * k, min(64 * k + 64, channels)):
+                        where = begin + uint64(channel * places + first)
+                        write_word(flat, where, places - first, square[uint64(channel - 64 * k)], none)
 
 
 def _add_rates(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, rates: Any) -> None:
     """Spikes summed over time, into rates int32 [N, size]."""
+    some = load_bytes(bits, uint64(0), WORD)
+    none = some ^ some
+    one = splat(int8(1), none)
+    sums = np.empty(64, np.uint8)
     for n in range(samples[1] - samples[0]):
-        for t in range(steps):
-            source = uint64(at + (n * steps + t) * places * words)
-            for place in range(places):
-                for k in range(words):
-                    word = bits[source + uint64(place * words + k)]
+        for place in range(places):
+            for k in range(words):
+                for begin in range(0, steps, 255):
+                    total = none
+                    for t in range(begin, min(begin + 255, steps)):
+                        word = bits[uint64(at + ((n * steps + t) * places + place) * words + k)]
+                        total = total + select(from_bits(word), one, none)
+                    store(sums, uint64(0), total)
                     for c in range(64 * k, min(64 * k + 64, channels)):
-                        rates[samples[0] + n, c * places + place] += (word >> uint64(c - 64 * k)) & uint64(1)
+                        rates[samples[0] + n, c * places + place] += sums[uint64(c - 64 * k)]
 
 
 def _weigh(
@@ -138,12 +203,14 @@ def _to_lanes(
     """Bits of `count` samples to vectors; `homes[place]` is the vector of a place's first channel; `square` is 64 words."""
     places = homes.shape[0]
     w = uint64(width)
-    for chunk in range((steps + 7) // 8):
+    chunks = (steps + 7) // 8
+    for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
+        chunk, begin = tile % chunks, tile // chunks * 8 * width
         for place in range(places):
             for k in range(words):
                 for group in range(width):
                     for i in range(8):
-                        n = 8 * group + i
+                        n = begin + 8 * group + i
                         for t in range(8):
                             step = 8 * chunk + t
                             square[uint64(8 * i + t)] = (
@@ -161,7 +228,7 @@ def _to_lanes(
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
                             if channel < channels:
-                                vector = uint64(homes[place] + 2 * channel + chunk * stride)
+                                vector = uint64(homes[place] + 2 * channel + tile * stride)
                                 lit = square[uint64(8 * j + b)]
                                 vectors[vector * w + uint64(group)] = lit
                                 vectors[(vector + uint64(1)) * w + uint64(group)] = ~lit
@@ -183,14 +250,16 @@ def _from_lanes(
     """Vectors to bits of `count` samples."""
     places = homes.shape[0]
     w = uint64(width)
-    for chunk in range((steps + 7) // 8):
+    chunks = (steps + 7) // 8
+    for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
+        chunk, begin = tile % chunks, tile // chunks * 8 * width
         for place in range(places):
             for k in range(words):
-                for group in range((count + 7) // 8):
+                for group in range(min(width, (count - begin + 7) // 8)):
                     for j in range(8):
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
-                            vector = uint64(homes[place] + 2 * channel + chunk * stride)
+                            vector = uint64(homes[place] + 2 * channel + tile * stride)
                             square[uint64(8 * j + b)] = vectors[vector * w + uint64(group)] if channel < channels else uint64(0)
                         turn_bytes(square, uint64(8 * j))
                     for i in range(8):
@@ -198,7 +267,7 @@ def _from_lanes(
                             here, there = uint64(8 * i + j), uint64(8 * j + i)
                             square[here], square[there] = square[there], square[here]
                     for i in range(8):
-                        n = 8 * group + i
+                        n = begin + 8 * group + i
                         if n < count:
                             turn_bits(square, uint64(8 * i))
                             for t in range(min(8, steps - 8 * chunk)):

@@ -39,7 +39,7 @@ def choose(
     """The kernel for a layer of a tile, given the spikes of its sources in all of the tile."""
     layer = prepared.program.layers[index]
     node = prepared.nodes[layer.name]
-    chunks = -(-steps // DENSE_LANE)
+    chunks = -(-steps // DENSE_LANE) * -(-samples // (8 * width))
     lanes = chunks * DENSE_LANE * 8 * width
     places = len(plan.out_place)
     s = chunks * places * (plan.digits.total * DIGIT * (width + 4) / 12 + len(plan.out_row) * ROW) + node.size * lanes * LANE

@@ -31,12 +31,15 @@ digest = kernel(_digest)
 def fingerprint(program: Program) -> int:
     """A number that changes when a weight or a neuron parameter does."""
     sums = np.arange(1, 65, dtype=np.int32)
-    tails = []
+    small = []
     for array in _arrays(program):
-        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        digest(data, sums)
-        tails.append(data[data.size // 256 * 256 :].tobytes())
-    return hash((sums.tobytes(), *tails))
+        if array.nbytes < 2048:
+            small.append(array.tobytes())
+        else:
+            data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            digest(data, sums)
+            small.append(data[data.size // 256 * 256 :].tobytes())
+    return hash((sums.tobytes(), *small))
 
 
 def _arrays(program: Program) -> list[NDArray[Any]]:

@@ -27,12 +27,10 @@ load_sums = loader(32, 8)
 to_half, to_whole, widen = caster("zext", 16), caster("zext", 32), caster("sext", 32)
 
 
-def _swap(words: Any, low: Any, high: Any, distance: Any, mask: Any, width: Any) -> None:
-    """One step of the transposition of 8 x 8 bits: swap bits `distance` apart between two planes."""
-    a, b = load(words, low, width), load(words, high, width)
+def _swap(a: Any, b: Any, distance: Any, mask: Any) -> Any:
+    """One step of the transposition of 8 x 8 bits: swap the bits of `mask` in `b` with those `distance` higher in `a`."""
     moved = (shift_right_logical(a, splat(int64(distance), a)) ^ b) & splat(int64(mask), a)
-    store(words, high, b ^ moved)
-    store(words, low, a ^ (moved << splat(int64(distance), a)))
+    return a ^ (moved << splat(int64(distance), a)), b ^ moved
 
 
 swap = inlined(_swap)
@@ -42,12 +40,26 @@ def _transpose(words: Any, plane: Any, width: Any) -> None:
     """Eight bit planes to the bytes of eight steps: byte b of plane t becomes the number whose bits were at (b, t)."""
     w = uint64(len(width))
     at = uint64(plane) * w
-    for k in (0, 1, 2, 3):
-        swap(words, at + uint64(k) * w, at + uint64(k + 4) * w, 4, 0x0F0F0F0F0F0F0F0F, width)
-    for k in (0, 1, 4, 5):
-        swap(words, at + uint64(k) * w, at + uint64(k + 2) * w, 2, 0x3333333333333333, width)
-    for k in (0, 2, 4, 6):
-        swap(words, at + uint64(k) * w, at + uint64(k + 1) * w, 1, 0x5555555555555555, width)
+    a, e = swap(load(words, at, width), load(words, at + uint64(4) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+    b, f = swap(load(words, at + uint64(1) * w, width), load(words, at + uint64(5) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+    c, g = swap(load(words, at + uint64(2) * w, width), load(words, at + uint64(6) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+    d, h = swap(load(words, at + uint64(3) * w, width), load(words, at + uint64(7) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+    a, c = swap(a, c, 2, 0x3333333333333333)
+    b, d = swap(b, d, 2, 0x3333333333333333)
+    e, g = swap(e, g, 2, 0x3333333333333333)
+    f, h = swap(f, h, 2, 0x3333333333333333)
+    a, b = swap(a, b, 1, 0x5555555555555555)
+    c, d = swap(c, d, 1, 0x5555555555555555)
+    e, f = swap(e, f, 1, 0x5555555555555555)
+    g, h = swap(g, h, 1, 0x5555555555555555)
+    store(words, at, a)
+    store(words, at + uint64(1) * w, b)
+    store(words, at + uint64(2) * w, c)
+    store(words, at + uint64(3) * w, d)
+    store(words, at + uint64(4) * w, e)
+    store(words, at + uint64(5) * w, f)
+    store(words, at + uint64(6) * w, g)
+    store(words, at + uint64(7) * w, h)
 
 
 transpose = inlined(_transpose)
@@ -148,11 +160,12 @@ def _lanes_layer(
 
     `words` holds the vectors of the tile: vector 0 is zero, scratch starts at vector `scratch`, digit d of a source is vector
     `bases[source, place] + ops[d]`. `setting` is steps, stride from one chunk of 8 steps to the next, planes, places in all,
-    places per block, room for carries, memoryless, leaks, subtract, shift up, shift down.
+    places per block, room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples.
     """
     w = uint64(len(width))
     steps, stride, total = setting[0], uint64(setting[1]), uint64(setting[2])
     places_in_all, block, carry_room = setting[3], setting[4], uint64(setting[5])
+    groups, chunks = setting[11], (steps + 7) // 8
     memoryless, leaks, subtract = setting[6] != 0, setting[7] != 0, setting[8] != 0
     planes = uint64(scratch)
     like = to_whole(load_bytes(words, uint64(0), width))
@@ -160,7 +173,9 @@ def _lanes_layer(
     rounds_down = setting[10] != 0
     silent = load_bytes(words, uint64(0), width)
     none = splat(int32(0), like)
-    for first in range(places[0], places[1], block):
+    blocks = (places[1] - places[0] + block - 1) // block
+    for group_block in range(groups * blocks):
+        group, first = group_block // blocks, places[0] + group_block % blocks * block
         for row in range(rows[0], rows[1]):
             constant = splat(int32(constants[row]), like)
             constant_half = splat(int16(constants[row]), to_half(silent))
@@ -171,8 +186,8 @@ def _lanes_layer(
                 offset = splat(int32(bias[neuron if bias.size > 1 else uint64(0)]), like)
                 fires = splat(int32(threshold[neuron if threshold.size > 1 else uint64(0)]), like)
                 u, v = none, none
-                for chunk in range((steps + 7) // 8):
-                    moved = uint64(chunk) * stride
+                for chunk in range(chunks):
+                    moved = uint64(group * chunks + chunk) * stride
                     start = uint64(starts[row])
                     count_planes(
                         words, planes, carry_room, ops, start, counts, uint64(row), bases, uint64(place), moved, total, width
@@ -216,17 +231,16 @@ def _lanes_count(
     counts: Any,
     starts: Any,
     bases: Any,
-    steps: Any,
     stride: Any,
     sums: Any,
     width: Any,
 ) -> None:
-    """Weighted spike counts: every row (24 bits each) is added to `sums` [steps rounded up to 8, samples] int32."""
+    """Weighted spike counts: every row (24 bits each) is added to `sums` [tiles of a group and a chunk, 8, 8 * W] int32."""
     w = uint64(len(width))
     planes = uint64(scratch)
     for row in range(len(starts)):
-        for chunk in range((steps + 7) // 8):
-            moved = uint64(chunk) * uint64(stride)
+        for tile in range(sums.shape[0]):
+            moved = uint64(tile) * uint64(stride)
             start = uint64(starts[row])
             count_planes(
                 words, planes, uint64(carry_room), ops, start, counts, uint64(row), bases, uint64(0), moved, uint64(24), width
@@ -238,7 +252,7 @@ def _lanes_count(
                 low, high = load_bytes(words, at, width), load_bytes(words, at + uint64(8) * w, width)
                 a, b = to_whole(low), to_whole(high)
                 c = to_whole(load_bytes(words, at + uint64(16) * w, width))
-                where = uint64(8 * chunk + t) * uint64(8) * w
+                where = uint64(8 * tile + t) * uint64(8) * w
                 total = a | (b << splat(int32(8), a)) | (c << splat(int32(16), a))
                 store(sums, where, load_sums(sums, where, width) + total)
 

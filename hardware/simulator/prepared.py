@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ class Prepared:
             if node.message_bits > 0:
                 self.values[node.name] = self.graded_size
                 self.graded_size += node.size
+        self.layouts: dict[Any, Any] = {}  # `cut.Layout` by what was asked
         self._tables: dict[tuple[int, int], Tables] = {}
         self._lanes: dict[int, LanePlan | None] = {}
         self._synops: dict[int, Digits] = {}

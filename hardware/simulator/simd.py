@@ -119,6 +119,13 @@ def _mask_bits(_typing: Any, mask: Any) -> Any:
     return types.uint64(mask), generate
 
 
+def _from_bits(_typing: Any, _word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
+
+    return Vec(1, 64)(types.uint64), generate
+
+
 def _trailing_zeros(_typing: Any, word: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -138,6 +145,7 @@ splat: Any = intrinsic(_splat)  # splat(x, vector): a vector like the other one 
 greater: Any = intrinsic(_compare)  # greater(a, b): where a > b, signed
 select: Any = intrinsic(_select)  # select(mask, a, b): a where the mask holds, b elsewhere
 mask_bits: Any = intrinsic(_mask_bits)  # mask_bits(mask): bit i is element i of a mask of up to 64, uint64
+from_bits: Any = intrinsic(_from_bits)  # from_bits(word): the mask of 64 elements whose bits these are
 trailing_zeros: Any = intrinsic(_trailing_zeros)  # trailing_zeros(word): position of the lowest set bit; word must not be 0
 ones: Any = intrinsic(_ones)  # ones(word): how many bits are set
 shift_right_logical: Any = _binary("lshr")

@@ -44,7 +44,7 @@ def simulate(
     if isinstance(source, Network):
         from filopodia.hardware.network import simulate_network
 
-        return simulate_network(source, spikes, record=tuple(record), progress=progress)
+        return simulate_network(source, spikes, record=record, threads=threads, memory=memory, progress=progress)
     if not isinstance(source, Program):
         raise InputError(
             f"a {type(source).__name__}",

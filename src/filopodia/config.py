@@ -35,8 +35,14 @@ class CompileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     chip: str = "loihi2"
     """A chip by name (loihi1, loihi2), or the path of a chip file (.toml)."""
-    calibration: Count = 64
-    """Golden samples on which weight scales are chosen; 0 chooses them from the weights alone."""
+    calibration: Count = 128
+    """Training samples on whose spikes weight scales and clipping are chosen; 0 chooses them from the weights alone."""
+    sums: Literal["proved", "measured"] = "proved"
+    """Input sums stay in range by proof from the weights, or by measurement on the calibration with a quarter to spare."""
+    wide: tuple[str, ...] = ()
+    """Layers whose weights get two synapses each, about 15 bits."""
+    objective: Literal["cores", "traffic"] = "cores"
+    """Place on the fewest cores, or for the least traffic between them."""
 
 
 class SimulateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

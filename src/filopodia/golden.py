@@ -50,10 +50,10 @@ def first_samples(activity: Activity, samples: int) -> Activity:
     return Run(activity.backend, activity.steps, samples, spikes, rates, metadata=activity.metadata)
 
 
-def adopt_spikes(source: Path, target: Path) -> None:
+def adopt_spikes(source: Path, target: Path, shape: tuple[int, ...] | None = None) -> None:
     """Make golden.npz from a user's own spikes: an .npy array [T, N, *shape], or an .npz with "input" and, if known, "labels".
 
-    Raises FileError for anything else.
+    `shape` is the network's input where it is known. Raises FileError for anything else, with `target` left as it was.
     """
     from filopodia import export
 
@@ -72,6 +72,9 @@ def adopt_spikes(source: Path, target: Path) -> None:
         found = f"shape {list(entries['input'].shape)}" if "input" in entries else f"entries {', '.join(entries)}"
         raise FileError(found, where=str(source), allowed='spikes [T, N, *shape], in an .npz under the name "input"')
     spikes = entries["input"]
+    if shape is not None and spikes.shape[2:] != shape:
+        allowed = f"[T, N, {', '.join(map(str, shape))}], as the network takes it"
+        raise FileError(f"shape {list(spikes.shape)}", where=str(source), allowed=allowed)
     given = spikes.astype(np.uint8) if spikes.dtype == np.bool_ else spikes
     fired = {name.removeprefix("spikes/"): values for name, values in entries.items() if name.startswith("spikes/")}
     export.write_golden(export.Golden({"input": given}, fired, {}, entries.get("labels")), target)

@@ -19,6 +19,7 @@ FILES = {
     "model.nir": "export",
     "model.onnx": "export",
     "golden.npz": "export",
+    "calibration.npz": "export",
     "program.npz": "compile",
     "activity.npz": "simulate",
     "lava.npz": "lava",

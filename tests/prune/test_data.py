@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from filopodia.errors import InputError
 from filopodia.prune import DataConfig, encode, load_data
-from filopodia.prune.data import shift
+from filopodia.prune.encoding import shift
 
 
 def test_digits_are_split_once_and_for_all() -> None:

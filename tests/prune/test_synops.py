@@ -69,7 +69,7 @@ def test_pooled_spikes_count_as_the_spikes_they_came_from() -> None:
     with SynopMeter(net) as meter:
         net(x)
     handle.remove()
-    costs = layer_costs(meter, 5)
+    costs = layer_costs(meter)
     assert costs["4"].synops == pytest.approx(fired[0] * 4 / 5)
     assert costs["4"].synops == costs["4"].dense_synops
     assert not costs["0"].analog
@@ -80,7 +80,7 @@ def test_values_instead_of_spikes_are_analog() -> None:
     net = chain()
     with SynopMeter(net) as meter:
         net(torch.full((2, 1, 1, 4, 4), 0.5))
-    costs = layer_costs(meter, 1)
+    costs = layer_costs(meter)
     assert costs["0"].analog
     assert not costs["4"].analog
     assert costs["0"].synops == 2 * 3 * 100

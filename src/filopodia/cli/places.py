@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
 
+import msgspec
+
+from filopodia.config import Config, save_config
 from filopodia.errors import FileError
 from filopodia.golden import adopt_spikes
 from filopodia.run import FILES, RunFolder, fingerprint, open_run, written_whole
@@ -27,8 +31,22 @@ def place(path: Path, out: Path | None = None, spikes: Path | None = None) -> Ru
     else:
         folder = open_run(path)
     if spikes is not None:
-        adopt_spikes(spikes.expanduser(), folder / "golden.npz")
+        adopt_spikes(spikes.expanduser(), folder / "golden.npz", input_shape(folder))
     return folder
+
+
+def input_shape(folder: RunFolder) -> tuple[int, ...] | None:
+    """What the folder's network takes, without time and sample axes; None when it has none, or several inputs."""
+    from filopodia import hardware
+
+    if (folder / "program.npz").is_file():
+        shapes = [node.shape for node in hardware.load_program(folder / "program.npz").inputs]
+    elif (folder / "model.nir").is_file():
+        network = hardware.load(folder / "model.nir")
+        shapes = [network.shapes[name] for name in network.inputs]
+    else:
+        return None
+    return tuple(shapes[0]) if len(shapes) == 1 else None
 
 
 def adopt(path: Path, out: Path) -> RunFolder:
@@ -39,13 +57,13 @@ def adopt(path: Path, out: Path) -> RunFolder:
     if not target.is_file() or fingerprint(target) != fingerprint(path):
         with written_whole(target) as beside:
             shutil.copyfile(path, beside)
+    if not (folder / "config.toml").is_file():
+        save_config(folder, msgspec.structs.replace(Config(), name=path.stem))
     return folder
 
 
 def npz_kind(path: Path) -> str:
     """The chain's name for an .npz file, by the format its header states."""
-    import json
-
     import numpy as np
 
     names = {"filopodia program": "program.npz", "filopodia activity": "activity.npz", "filopodia golden": "golden.npz"}

@@ -55,6 +55,8 @@ def finish_twin(twin: TwinTraining, *, force: bool) -> Outcome:
     """The dense twin up to its activity, told as one step. One that does not fit the chip is left out, with the reason."""
     with screen.progress("twin") as progress:
         trained = twin.wait(progress)
+    if twin.failure:
+        screen.say(f"  twin      its training beside this one ended ({twin.failure}); it goes on here")
     outcomes = []
     try:
         for stage in TO_ACTIVITY:

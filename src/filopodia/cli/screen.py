@@ -71,11 +71,11 @@ def say_outcome(outcome: Outcome, label: str = "") -> None:
     )
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A table with the first `left` columns flush left and the others flush right; without `columns`, all left and no head."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, prose: int = 0) -> None:
+    """A table: the first `left` and last `prose` columns flush left, the others right; without `columns`, all left, no head."""
     drawn = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0), show_header=bool(columns))
     for index, column in enumerate(columns or [""] * len(rows[0])):
-        drawn.add_column(column, justify="left" if index < left or not columns else "right", overflow="fold")
+        drawn.add_column(column, justify="left" if index < left or index >= len(columns) - prose else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*map(escape, row))
     console().print(drawn)

@@ -26,7 +26,7 @@ def main(words: Sequence[str]) -> None:
             share = percent(layer.differing / layer.compared, 2) if layer.differing else "none"
             rows.append([f"{link.before} → {link.after}", layer.layer, count(layer.spikes), share, layer.first])
     screen.heading("Spikes that differ")
-    screen.table(["link", "layer", "spikes", "differing", "first difference"], rows, left=2)
+    screen.table(["link", "layer", "spikes", "differing", "first difference"], rows, left=2, prose=1)
     rows = [[a.by, percent(a.value, 2), f"{count(a.correct)} of {count(a.samples)}"] for a in proofs.accuracies]
     if rows:
         screen.heading("Accuracy")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from filopodia.config import Config
 from filopodia.errors import FileError
 from filopodia.golden import Golden, load_golden
@@ -14,6 +12,7 @@ from filopodia.provenance import load_provenance, now
 from filopodia.report import anatomy, contest
 from filopodia.report.data import Accuracy, Epoch, Limit, Report, StageTime
 from filopodia.run import RunFolder
+from filopodia.stage import plain
 from filopodia.stages.answers import correct
 from filopodia.stages.verify import load_proofs
 
@@ -35,7 +34,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
     chip = hardware.load_chip(program.chip)
     own = next((a for a in proofs.accuracies if a.by == "integers"), None)
     rows = contest.contestants(estimate, own, twin_accuracy(folder))
-    sentence, remark, standing = contest.verdict(rows, chip.title.partition(" (")[0])
+    sentence, standing = contest.verdict(rows, chip.title.partition(" (")[0])
     layers = anatomy.layers(network, program, estimate, proofs.links)
     per_core = {name: limit for name, limit in chip.limits.items() if any(name in core.used for core in program.cores)}
     provenance = load_provenance(folder)
@@ -49,7 +48,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
         dt=network.semantics.dt,
         backend=activity.backend,
         verdict=sentence,
-        remark=remark,
+        remark=contest.remark(estimate),
         standing=standing,
         accuracies=proofs.accuracies,
         weights=sum(layer.weights for layer in layers),
@@ -62,7 +61,8 @@ def collect(folder: RunFolder, config: Config) -> Report:
         epochs=epochs(folder),
         contestants=rows,
         causes=contest.causes(estimate),
-        levers=(),
+        levers=contest.levers(estimate),
+        swings=contest.swings(estimate),
         constants=contest.constants(estimate),
         cores=anatomy.cores(program, estimate),
         limits={name: Limit(value=limit.value, unit=limit.unit, source=limit.source) for name, limit in per_core.items()},
@@ -70,11 +70,12 @@ def collect(folder: RunFolder, config: Config) -> Report:
         rasters=anatomy.rasters(program, activity, sample),
         raster_sample=described_sample(program, activity, golden, sample),
         notes=notes(folder),
-        settings=msgspec.to_builtins(config),
+        settings=plain(config),
         stages=stage_times(folder),
         versions=provenance.versions,
         machine=provenance.machine,
         git=provenance.git,
+        neurobench=estimate["metrics"],
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from filopodia.report.data import Accuracy, Amount, Cause, Constant, Contestant
-from filopodia.report.wording import count, ratio, si
+from filopodia.report.data import Accuracy, Amount, Cause, Constant, Contestant, Lever, Swing
+from filopodia.report.wording import count, figures, percent, ratio, si
 
 Standing = Literal["wins", "loses", "undecided"]
 Group = Literal["chip", "prices", "artificial"]
@@ -119,29 +119,83 @@ def parts(estimate: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from estimate["anns"]
 
 
-def verdict(rows: tuple[Contestant, ...], chip: str) -> tuple[str, str, Standing]:
-    """What it comes to against the dense twin and the int8 ANN of the same shape, honest when the network loses.
-
-    The sentence, a remark on how alike the two prices are, and the standing: the worse of the two comparisons.
-    """
+def verdict(rows: tuple[Contestant, ...], chip: str) -> tuple[str, Standing]:
+    """What it comes to against the dense twin and the int8 ANN of the same shape, in one sentence that is honest when the
+    network loses; and the standing, the worse of the two comparisons. Totals are compared: what is powered is paid for."""
     own, dense = rows[0], rows[1]
     name = "its dense twin" if dense.name == TWIN else "the same spikes over unpruned weights"
     words, standing = against(own, dense, name)
     sentence = f"On {chip}, one sample costs {si(own.energy.nominal, 'J')}: {words}"
     ann = next((row for row in rows if row.name == "ANN, int8"), None)
     if ann is None:
-        return f"{sentence}.", "", standing
+        return f"{sentence}.", standing
     ann_words, ann_standing = against(own, ann, "an int8 ANN of the same shape on 45 nm logic")
     joint = "and" if (standing == "loses") == (ann_standing == "loses") else "but"
-    alike = next((row for row in rows if row.name == OWN and row.group == "artificial"), None)
-    remark = "The ANN's price is arithmetic and memory alone; the chip's has " + (
-        "static power in it." if own.static else "no static power in it either."
-    )
-    if alike is not None:
-        alike_words, _ = against(alike, ann, "the ANN")
-        remark += f" Priced on the same 45 nm logic, this network takes {alike_words}."
     ranks: tuple[Standing, ...] = ("loses", "undecided", "wins")
-    return f"{sentence}, {joint} {ann_words}.", remark, min((standing, ann_standing), key=ranks.index)
+    return f"{sentence}, {joint} {ann_words}.", min((standing, ann_standing), key=ranks.index)
+
+
+def remark(estimate: Mapping[str, Any]) -> str:
+    """What the verdict's sentence leaves out: the same comparison without static energy, and on the ANN's own logic."""
+    on_chip, alike = judged(estimate["verdicts"]), judged(estimate["like_for_like_verdicts"])
+    said = (
+        ["The ANN's price is arithmetic and memory alone, with no static energy in it."] if estimate["pruned"]["static"] else []
+    )
+    if on_chip:
+        said.append(f"Dynamic energy against dynamic energy, the chip takes {times(on_chip['ratio'])} the ANN's.")
+    if alike:
+        said.append(f"On the ANN's own 45 nm logic, this network would take {times(alike['ratio'])}.")
+    return " ".join(said)
+
+
+def judged(verdicts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The verdict against the int8 ANN."""
+    return next((one for one in verdicts if one["baseline"] == "ANN" and one["baseline_costs"] == "cmos45/int8"), None)
+
+
+def times(range: Mapping[str, float]) -> str:
+    """ "0.56× (0.1×–5×)"."""
+    return f"{ratio(range['nominal'])} ({ratio(range['low'])}–{ratio(range['high'])})"
+
+
+def levers(estimate: Mapping[str, Any]) -> tuple[Lever, ...]:
+    """What would make the dynamic energies of this network on its chip and of the int8 ANN equal, one thing at a time."""
+    found = judged(estimate["verdicts"])
+    if found is None:
+        return ()
+    rate, steps, sparsity = found["break_even_rate"], found["steps_to_win"], found["sparsity_to_win"]
+    rows = [
+        Lever(
+            name="Spikes per neuron and step",
+            now=figures(found["rate"]),
+            needed=f"{figures(rate)} or fewer" if rate is not None else "none would do: the neuron updates alone cost more",
+        ),
+        Lever(
+            name="Steps per sample",
+            now=str(found["steps"]),
+            needed=f"{steps} or fewer" if steps is not None else "none would do: a single step costs more",
+        ),
+        Lever(
+            name="Synapse sparsity",
+            now=percent(found["sparsity"]),
+            needed=f"{percent(sparsity)} or more" if sparsity is not None else "none would do: the rest alone costs more",
+        ),
+    ]
+    turning = [f"{swing['term'].replace('_', ' ')} ({swing['table']})" for swing in found["swings"] if swing["turns"]]
+    rows.append(Lever(name="A single price, within its range", now="nominal", needed=", ".join(turning) or "none turns it"))
+    return tuple(rows)
+
+
+def swings(estimate: Mapping[str, Any]) -> tuple[Swing, ...]:
+    """How far single prices move the ratio to the int8 ANN, the widest first."""
+    found = judged(estimate["verdicts"])
+    rows = found["swings"][:6] if found else []
+    return tuple(
+        Swing(
+            name=row["term"].replace("_", " "), table=row["table"], low=row["at_low"], high=row["at_high"], turns=row["turns"]
+        )
+        for row in rows
+    )
 
 
 def against(own: Contestant, other: Contestant, name: str) -> tuple[str, Standing]:

@@ -177,6 +177,16 @@ class Lever(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     needed: str
 
 
+class Swing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The network's dynamic energy over the int8 ANN's with one price at its low and high; `turns`: the answer differs."""
+
+    name: str
+    table: str
+    low: float
+    high: float
+    turns: bool
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The result of a run. Energies in joules, times in seconds, counts per sample unless said otherwise."""
 
@@ -204,6 +214,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     contestants: tuple[Contestant, ...]
     causes: tuple[Cause, ...]
     levers: tuple[Lever, ...]
+    swings: tuple[Swing, ...]
     constants: tuple[Constant, ...]
     cores: tuple[CoreUse, ...]
     limits: dict[str, Limit]

@@ -61,6 +61,7 @@ def render(report: Report) -> str:
         drawings=drawings(report),
         layer_index={layer.name: index for index, layer in enumerate(report.layers)},
         settings=flattened(report.settings),
+        neurobench=flattened(report.neurobench),
     )
 
 

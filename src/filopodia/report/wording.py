@@ -22,7 +22,8 @@ def figures(value: float, digits: int = 3) -> str:
     """`digits` significant figures, never in exponent form, with no zeros beyond them."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = float(f"{value:.{digits - 1}e}")  # 999.9 becomes 1000 before its places are counted
+    places = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     return f"{value:,.{places}f}".replace(",", THIN)
 
 

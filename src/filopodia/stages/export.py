@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from filopodia.config import Config
 from filopodia.report.wording import count
 from filopodia.run import RunFolder
 from filopodia.stage import Progress, Stage
+
+if TYPE_CHECKING:
+    from filopodia.export import Golden
 
 
 def export(folder: RunFolder, config: Config, progress: Progress | None) -> str:
@@ -21,6 +26,7 @@ def export(folder: RunFolder, config: Config, progress: Progress | None) -> str:
     golden = export.golden(model, spikes, labels=test.labels[:end], dt=config.export.dt, progress=progress)
     export.write_nir(graph, folder / "model.nir")
     export.write_golden(golden, folder / "golden.npz")
+    export.write_golden(calibration(config), folder / "calibration.npz")
     if config.export.onnx:
         export.to_onnx(model, spikes[:, :1], folder / "model.onnx")
     else:
@@ -29,10 +35,25 @@ def export(folder: RunFolder, config: Config, progress: Progress | None) -> str:
     return f"{len(graph.nodes)} NIR nodes; {count(fired)} golden spikes of {count(golden.samples)} test samples"
 
 
+def calibration(config: Config) -> Golden:
+    """Training samples for the compiler to choose scales on: the test set stays unseen."""
+    from filopodia import export, prune
+
+    data = config.train.data
+    images = prune.load_data(data).train.images[: max(1, config.compile.calibration)]
+    spikes = prune.encode(images, data.steps, data.encoding).numpy()
+    return export.Golden({"input": spikes}, {}, {}, dt=config.export.dt)
+
+
 EXPORT = Stage(
     "export",
     reads=("weights.safetensors",),
-    writes=("model.nir", "golden.npz", "model.onnx"),
-    settings=lambda config: {"data": config.train.data, "net": config.train.net, "export": config.export},
+    writes=("model.nir", "golden.npz", "calibration.npz", "model.onnx"),
+    settings=lambda config: {
+        "data": config.train.data,
+        "net": config.train.net,
+        "export": config.export,
+        "calibration": config.compile.calibration,
+    },
     work=export,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from filopodia.config import Config
 from filopodia.report.wording import percent
@@ -24,21 +25,25 @@ def train(folder: RunFolder, config: Config, progress: Progress | None) -> str:
             progress(f"epoch {epoch.epoch}: {percent(epoch.test_accuracy)} right{sparse}", epoch.epoch, epoch.epochs)
     last = json.loads((folder / "telemetry.jsonl").read_text().splitlines()[-1])
     sparse = f", {percent(last['sparsity'])} of the weights zero" if last["sparsity"] else ", all weights"
-    return f"{percent(last['test_accuracy'], 2)} right{sparse}, {last['epochs']} epochs"
+    right = header_of(folder / "weights.safetensors")["test_accuracy"]
+    return f"{percent(right, 2)} right{sparse}, {last['epochs']} epochs"
 
 
 def checkpoint_is_of(path: Path, config: Config) -> bool:
     """Whether there is a checkpoint of exactly this training run to go on from."""
-    if not path.is_file():
-        return False
+    return header_of(path).get("config") == plain(config.train)
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    """What a safetensors file of ours says about itself; {} for a missing, damaged or foreign one."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {}).get("filopodia", "{}"))
+            header: dict[str, Any] = json.loads((file.metadata() or {}).get("filopodia", "{}"))
     except (SafetensorError, OSError, ValueError):
-        return False
-    return bool(header.get("config") == plain(config.train))
+        return {}
+    return header
 
 
 TRAIN = Stage(

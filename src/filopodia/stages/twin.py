@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from types import TracebackType
 
 from filopodia.config import Config, save_config
@@ -27,6 +29,8 @@ class TwinTraining:
         self.folder, self.config, self.force = folder, twin_of(config), force
         self.wanted = wants_twin(config)
         self.process: subprocess.Popen[bytes] | None = None
+        self.files = ExitStack()
+        self.said = self.files.enter_context(tempfile.TemporaryFile())
 
     def __enter__(self) -> TwinTraining:
         if self.wanted:
@@ -34,11 +38,14 @@ class TwinTraining:
             save_config(twin, self.config)
             if len(os.sched_getaffinity(0)) > 1 and (self.force or not up_to_date(TRAIN, twin, self.config)):
                 command = [sys.executable, "-m", "filopodia", "train", str(twin.path), *(["--force"] if self.force else [])]
-                self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said)
         return self
 
     def wait(self, progress: Progress | None) -> bool:
-        """Wait for the background training, if there is one; whether it ended well. If not, its step is done again in sight."""
+        """Wait for the background training, if there is one; whether it ended well. If not, its step is done again in sight.
+
+        `failure` then says how it ended.
+        """
         if self.process is None:
             return False
         epochs = self.config.train.epochs
@@ -47,6 +54,15 @@ class TwinTraining:
                 progress(f"epoch {self.epochs_done()}", self.epochs_done(), epochs)
             time.sleep(POLL_S)
         return self.process.returncode == 0
+
+    @property
+    def failure(self) -> str:
+        """How the background training ended, when it did not end well; "" otherwise."""
+        if self.process is None or not self.process.returncode:
+            return ""
+        self.said.seek(0)
+        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        return f"exit code {self.process.returncode}{': ' + lines[-1] if lines else ''}"
 
     def epochs_done(self) -> int:
         """Lines of the twin's telemetry."""
@@ -57,3 +73,4 @@ class TwinTraining:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
+        self.files.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from filopodia.hardware.lava.plan import plan_job
 from filopodia.hardware.lava.runner import run_many
 
 HERE = Path(__file__).parent
@@ -27,16 +28,20 @@ spec.loader.exec_module(lava_programs)
 
 def main(count: int, seed: int, file: str) -> None:
     cases = lava_programs.draw_cases(count, seed)
+    for case in cases:
+        plan_job(case.program, steps=1, samples=1, record={})  # refuse the whole run before it starts
     kept = []
     started = time.monotonic()
     for start in range(0, len(cases), BATCH):
         batch = cases[start : start + BATCH]
-        for case, ran in zip(batch, run_many([(c.program, c.spikes) for c in batch], record=("spikes", "u", "v")), strict=True):
+        for case, ran in zip(
+            batch, run_many([(c.program, c.spikes) for c in batch], record=("spikes", "u", "v"), actors="threads"), strict=True
+        ):
             names = [layer.name for layer in case.program.layers]
             sums = {name: lava_programs.checksums(ran.states["u"][name], ran.states["v"][name]) for name in names}
             kept.append(lava_programs.Kept(case, {name: ran.spikes[name].astype(np.bool_) for name in names}, sums))
+        lava_programs.save(HERE / file, kept, "lava-nc 0.10.0, numpy 1.26.4, scipy 1.15.3, Python 3.10, x86-64")
         print(f"{len(kept)} of {count} programs, {time.monotonic() - started:.0f} s", flush=True)
-    lava_programs.save(HERE / file, kept, "lava-nc 0.10.0, numpy 1.26.4, scipy 1.15.3, Python 3.10, x86-64")
     print(f"{HERE / file}: {(HERE / file).stat().st_size / 1e6:.2f} MB")
 
 

@@ -14,7 +14,7 @@ from filopodia.hardware.lava.runner import run_many
 from filopodia.hardware.simulator import reference
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-LIVE = 40
+LIVE = {"threads": 100, "processes": 6}
 
 
 def load_helper(name: str) -> Any:
@@ -43,9 +43,11 @@ def test_reference_makes_what_lava_made(file: str) -> None:
 
 
 @pytest.mark.lava
-def test_lava_makes_what_the_reference_makes(lava: str) -> None:
-    cases = lava_programs.draw_cases(LIVE, seed=1)
-    for case, ran in zip(cases, run_many([(c.program, c.spikes) for c in cases], record=("spikes", "u", "v")), strict=True):
+@pytest.mark.parametrize("actors", ["threads", "processes"])
+def test_lava_makes_what_the_reference_makes(lava: str, actors: Any) -> None:
+    cases = lava_programs.draw_cases(LIVE[actors], seed=1)
+    runs = run_many([(case.program, case.spikes) for case in cases], record=("spikes", "u", "v"), actors=actors)
+    for case, ran in zip(cases, runs, strict=True):
         trace = reference.run(case.program, case.spikes)
         for layer in case.program.layers:
             shape = ran.spikes[layer.name].shape

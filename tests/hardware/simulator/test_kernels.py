@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program, Sparse, Synapses
-from filopodia.hardware.simulator import cost, reference, run
+from filopodia.hardware.simulator import cut, reference, tile
 from filopodia.hardware.simulator.cost import Choice
 from filopodia.hardware.simulator.inputs import messages
 from filopodia.hardware.simulator.prepared import Prepared
@@ -22,14 +22,14 @@ from filopodia.hardware.simulator.simulate import simulate
 @contextmanager
 def only(kernel: str) -> Iterator[None]:
     """Let one kernel do all that it can; "chosen" leaves the choice to the cost model."""
-    before = cost.choose, run.choose, run.LANES_FROM
+    before = tile.choose, tile.LANES_FROM
     if kernel != "chosen":
-        run.choose = lambda *_: Choice(kernel)
-        run.LANES_FROM = 1
+        tile.choose = lambda *_: Choice(kernel)
+        tile.LANES_FROM = 1
     try:
         yield
     finally:
-        cost.choose, run.choose, run.LANES_FROM = before
+        tile.choose, tile.LANES_FROM = before
 
 
 def weights(rng: np.random.Generator, shape: tuple[int, ...], scale: int, density: float) -> np.ndarray:
@@ -217,9 +217,9 @@ def test_a_small_memory_only_makes_tiles_smaller() -> None:
     )
     given = spikes(program, 1, 12, 90)
     expected = simulate(program, given, record=())
-    kept = run._result_bytes(Prepared(program), given, frozenset({"spikes"}), 12, 90)
+    kept = cut.result_bytes(Prepared(program), frozenset({"spikes"}), 12, 90)
     for memory in (2**30, kept + 500_000, kept + 110_000):
-        layout = run._cut(Prepared(program), given, frozenset({"spikes"}), 12, 90, 2, memory)
+        layout = cut.cut(Prepared(program), frozenset({"spikes"}), 12, 90, 2, memory)
         activity = simulate(program, given, memory=memory)
         np.testing.assert_array_equal(activity.rates["y"], expected.rates["y"])
     assert layout.samples < 32

@@ -1,0 +1,81 @@
+"""Cutting a run into tiles of samples that fit into the memory asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from filopodia.errors import InputError
+from filopodia.hardware.simulator import lanes
+from filopodia.hardware.simulator.prepared import Prepared
+
+LANES_PER_TILE = 2**14  # steps times samples in a tile: enough to make Python's share small, few enough to stay in caches
+LANES_FROM = 4  # samples in a tile from which kernel S is considered at all
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a run is cut: samples per tile, tiles at a time, threads within a tile, words per vector."""
+
+    samples: int
+    tiles: int
+    inner: int
+    width: int
+
+
+def cut(prepared: Prepared, record: frozenset[str], steps: int, samples: int, threads: int | None, memory: int) -> Layout:
+    """The widest tiles on the most threads that fit into `memory` bytes, result included.
+
+    Raises InputError, saying how much would do, where not even one sample fits.
+    """
+    threads = threads or len(os.sched_getaffinity(0))
+    key = (record, steps, samples, threads, memory)
+    if key not in prepared.layouts:
+        prepared.layouts[key] = _cut(prepared, *key)
+    layout: Layout = prepared.layouts[key]
+    return layout
+
+
+def _cut(prepared: Prepared, record: frozenset[str], steps: int, samples: int, threads: int, memory: int) -> Layout:
+    kept = result_bytes(prepared, record, steps, samples)
+    size = min(samples, _whole(-(-samples // threads)), _whole(-(-LANES_PER_TILE // steps)))
+    while size >= 1:
+        width = lanes.WIDE if size > 8 * lanes.NARROW else lanes.NARROW
+        each = tile_bytes(prepared, record, steps, size, width)
+        at_once = min(threads, -(-samples // size), (memory - kept) // each)
+        if at_once >= 1:
+            return Layout(size, at_once, max(1, threads // at_once), width)
+        size = _whole(size // 2) if size > 64 else size // 2
+    needed = kept + tile_bytes(prepared, record, steps, 1, lanes.NARROW)
+    raise InputError(
+        f"memory of {memory} bytes cannot hold the result ({kept} bytes) and one sample",
+        where="simulate",
+        allowed=f"at least {needed} bytes for {steps} steps of {samples} samples recording {sorted(record) or 'nothing'}",
+        fix="record less (record=() keeps rates and counts), give more memory, or fewer samples at a time",
+    )
+
+
+def _whole(samples: int) -> int:
+    """Samples rounded up to full vectors."""
+    return -(-samples // 64) * 64
+
+
+def tile_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: int, width: int) -> int:
+    """What a tile of samples takes while it runs."""
+    bits = 8 * prepared.words * samples * steps
+    values = 4 * prepared.graded_size * samples * steps
+    state = 4 * 64 * prepared.words
+    recorded = 2 * state * samples * steps * len(record & {"u", "v"})
+    groups, chunks = -(-samples // (8 * width)), -(-steps // 8)
+    scratch = 8 * width * (2 * prepared.carries + lanes.PLANES)
+    vectors = 8 * width * prepared.vectors * chunks * groups + scratch if samples >= LANES_FROM and not recorded else 0
+    return bits + 2 * values + 2 * state + recorded + vectors + 2**16
+
+
+def result_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: int) -> int:
+    """What an activity takes."""
+    layers = [prepared.nodes[layer.name] for layer in prepared.program.layers]
+    states = len(record & {"u", "v"})
+    per_event = sum(node.size for node in layers) * (("spikes" in record) + 4 * states) + 32 * len(prepared.nodes)
+    rates = sum(4 * prepared.nodes[name].size for name in prepared.program.outputs)
+    return steps * samples * per_event + samples * rates

@@ -1,0 +1,340 @@
+"""A tile of samples on its way through a program: each layer on the kernel that is cheaper for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filopodia.hardware.simulator import convert, gather, lanes
+from filopodia.hardware.simulator.cost import Choice, choose
+from filopodia.hardware.simulator.cut import LANES_FROM, Layout
+from filopodia.hardware.simulator.prepared import Prepared
+
+
+@dataclass
+class Result:
+    """What a run fills in, allocated before it starts."""
+
+    spikes: dict[str, NDArray[Any]]
+    states: dict[str, dict[str, NDArray[np.int32]]]
+    rates: dict[str, NDArray[np.int32]]
+    sent: dict[str, NDArray[np.int64]]  # spikes [T, N]
+    synops: dict[str, NDArray[np.int64]]
+    messages: dict[str, NDArray[np.int64]]
+
+
+class Tile:
+    """The samples [start, end) of a run, all steps: spikes as bits, as vectors, or both, whatever its layers need."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        given: dict[str, NDArray[Any]],
+        result: Result,
+        layout: Layout,
+        start: int,
+        end: int,
+        record: frozenset[str],
+        counts: bool,
+    ) -> None:
+        self.prepared, self.given, self.result, self.layout = prepared, given, result, layout
+        self.start, self.end, self.counts, self.record = start, end, counts, record
+        self.count = end - start
+        self.steps = next(iter(given.values())).shape[0]
+        self.chunks = -(-self.steps // 8)
+        self.groups = -(-self.count // (8 * layout.width))
+        self.bits = room(prepared.words * self.count * self.steps + 64)
+        self.as_bits: set[str] = set()
+        self.as_vectors: set[str] = set()
+        self.vectors: NDArray[np.uint64] | None = None
+        self.width = (0,) * layout.width
+        self.scratch = 0
+        self.square = np.empty(64, np.uint64)
+
+    def run(self) -> None:
+        """All stages in turn, then what was asked to be kept."""
+        program, prepared = self.prepared.program, self.prepared
+        for node in program.inputs:
+            self._take_in(node.name)
+        states_kept = bool(self.record & {"u", "v"})
+        if self.count < LANES_FROM or states_kept:
+            if prepared.feed_forward and not states_kept:
+                self._gather(0, len(program.layers), np.array(prepared.stages, np.int64))
+            else:
+                for first, last in prepared.stages:
+                    self._gather(first, last, np.array([[0, last - first]], np.int64))
+        else:
+            for first, last in prepared.stages:
+                choice = self._choose(first) if last == first + 1 else Choice.GATHER
+                if choice is Choice.LANES:
+                    self._lanes(first)
+                else:
+                    for layer in program.layers[first:last]:
+                        for connection in program.into(layer.name):
+                            if connection.source in self.as_vectors:
+                                self._need_bits(connection.source)
+                    self._gather(first, last, np.array([[0, last - first]], np.int64))
+        self._keep()
+
+    def _take_in(self, name: str) -> None:
+        node = self.prepared.nodes[name]
+        messages = self.given[name]
+        seen = messages.reshape(self.steps, -1, node.size)
+        lit = (seen[:, self.start : self.end] != 0) if seen.dtype != np.bool_ else seen
+        first = self.start if lit is seen else 0
+        sums = np.empty((self.steps, self.count), np.int64)
+        lit = np.ascontiguousarray(lit)
+        convert.pack(lit.view(np.uint8), (first, first + self.count), *self._place(name), self.bits, sums)
+        self.result.sent[name][:, self.start : self.end] = sums
+        self.as_bits.add(name)
+
+    def _place(self, name: str) -> tuple[int, int, int, int, int]:
+        node = self.prepared.nodes[name]
+        return self.steps, node.places, node.channels, node.words, node.cum * self.count * self.steps
+
+    def _choose(self, index: int) -> Choice:
+        prepared = self.prepared
+        plan = prepared.lanes(index)
+        if plan is None:
+            return Choice.GATHER
+        layer = prepared.program.layers[index]
+        spikes = {
+            c.source: float(self.result.sent[c.source][:, self.start : self.end].sum())
+            for c in prepared.program.into(layer.name)
+        }
+        return choose(prepared, index, plan, spikes, self.count, self.steps, self.layout.width, self.as_bits, self.as_vectors)
+
+    def _gather(self, first: int, last: int, stages: NDArray[np.int64]) -> None:
+        prepared = self.prepared
+        names = [layer.name for layer in prepared.program.layers[first:last]]
+        t = prepared.tables(first, last)
+        values = self._values()
+        sent = np.zeros((last - first, self.steps, self.count), np.int64)
+        synops = np.zeros((last - first, self.steps, self.count), np.int64)
+        kept = [np.empty(t.recorded * self.count * self.steps * (s in self.record), np.int32) for s in ("u", "v")]
+
+        def part(_thread: int, samples: tuple[int, int]) -> None:
+            gather.gather(
+                t.layers,
+                t.connections,
+                stages,
+                samples,
+                self.count,
+                self.steps,
+                self.bits,
+                t.narrow,
+                t.wide,
+                t.tap_starts,
+                t.taps,
+                t.params,
+                t.fan,
+                values,
+                np.empty(t.list_room, np.int32),
+                np.empty(t.starts_room, np.int64),
+                np.empty((t.segments_room, 4), np.int64),
+                np.empty(t.state_room, np.int32),
+                np.empty(t.state_room, np.int32),
+                np.empty(t.sums_room + 512, np.int32),
+                np.empty(t.sums_room + 512, np.int32),
+                sent,
+                synops,
+                *kept,
+            )
+
+        self._share(part, self.count)
+        here = slice(self.start, self.end)
+        for i, name in enumerate(names):
+            self.as_bits.add(name)
+            self.result.sent[name][:, here] = sent[i]
+            self.result.synops[name][:, here] = synops[i]
+            node = prepared.nodes[name]
+            for state, flat in zip(("u", "v"), kept, strict=True):
+                if state in self.record:
+                    begin = int(t.layers[i]["record"]) * self.count * self.steps
+                    block = flat[begin : begin + node.padded * self.count * self.steps]
+                    block = block.reshape(self.count, self.steps, node.places, node.words * 64)[..., : node.channels]
+                    turned = block.transpose(1, 0, 3, 2).reshape(self.steps, self.count, node.size)
+                    self.result.states[state][name][:, here] = turned
+
+    def _values(self) -> NDArray[np.int32]:
+        """Graded messages [input][sample][step][neuron place after place]."""
+        parts = []
+        for name in self.prepared.values:
+            node = self.prepared.nodes[name]
+            messages = self.given[name].reshape(self.steps, -1, node.size)[:, self.start : self.end]
+            parts.append(node.by_place(messages.swapaxes(0, 1)).reshape(-1))
+        return np.concatenate(parts).astype(np.int32) if parts else np.zeros(0, np.int32)
+
+    def _share(self, work: Callable[[int, tuple[int, int]], None], size: int) -> None:
+        """Call `work` with its number on parts of range(size), on the threads within a tile."""
+        parts = min(self.layout.inner, size)
+        ranges = [(size * i // parts, size * (i + 1) // parts) for i in range(parts)]
+        if parts == 1:
+            work(0, ranges[0])
+            return
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(work, range(parts), ranges))
+
+    def _room(self) -> NDArray[np.uint64]:
+        """The tile's vectors: vector 0 is zero, then scratch per thread, then the nodes."""
+        if self.vectors is None:
+            self.scratch = lanes.PLANES + 2 * self.prepared.carries
+            self.first = 1 + self.scratch * self.layout.inner
+            width = self.layout.width
+            self.vectors = room((self.first + self.prepared.vectors * self.chunks * self.groups) * width)
+            for node in self.prepared.nodes.values():
+                if node.corner != (0, 0):  # the halo is silent: its inverses are ones
+                    for tile in range(self.chunks * self.groups):
+                        begin = self.first + node.vectors + tile * self.prepared.vectors
+                        region = self.vectors[begin * width : (begin + node.room) * width]
+                        region.reshape(-1, 2, width)[:, 1] = 2**64 - 1
+        return self.vectors
+
+    def _need_vectors(self, name: str) -> None:
+        if name not in self.as_vectors:
+            vectors = self._room()
+            node = self.prepared.nodes[name]
+            *_, channels, words, at = self._place(name)
+            convert.to_lanes(
+                self.bits,
+                at,
+                self.count,
+                self.steps,
+                channels,
+                words,
+                vectors,
+                node.homes + (self.first + node.vectors),
+                self.prepared.vectors,
+                self.layout.width,
+                self.square,
+            )
+            self.as_vectors.add(name)
+
+    def _need_bits(self, name: str) -> None:
+        if name not in self.as_bits:
+            assert self.vectors is not None
+            node = self.prepared.nodes[name]
+            *_, channels, words, at = self._place(name)
+            convert.from_lanes(
+                self.vectors,
+                node.homes + (self.first + node.vectors),
+                self.prepared.vectors,
+                self.layout.width,
+                self.bits,
+                at,
+                self.count,
+                self.steps,
+                channels,
+                words,
+                self.square,
+            )
+            self.as_bits.add(name)
+
+    def _lanes(self, index: int) -> None:
+        prepared = self.prepared
+        plan, layer = prepared.lanes(index), prepared.program.layers[index]
+        assert plan is not None
+        for name in plan.sources:
+            self._need_vectors(name)
+        vectors = self._room()
+        node = prepared.nodes[layer.name]
+        firsts = np.array([self.first + prepared.nodes[name].vectors for name in plan.sources], np.int64)
+        setting = np.array(
+            [
+                self.steps,
+                prepared.vectors,
+                plan.planes,
+                len(plan.out_place),
+                plan.block,
+                self.prepared.carries,
+                plan.memoryless,
+                plan.leaks,
+                plan.subtract,
+                plan.up,
+                plan.down,
+                self.groups,
+            ],
+            np.int64,
+        )
+        bases = plan.bases + firsts[:, None]
+        out_place = plan.out_place + (self.first + node.vectors)
+        by_row = len(plan.out_place) == 1
+        rows, places = len(plan.out_row), len(plan.out_place)
+
+        def part(thread: int, piece: tuple[int, int]) -> None:
+            lanes.lanes_layer(
+                vectors,
+                1 + self.scratch * thread,
+                plan.digits.ops,
+                plan.digits.counts,
+                plan.digits.starts,
+                plan.digits.constants,
+                bases,
+                plan.out_row,
+                out_place,
+                *plan.params,
+                setting,
+                piece if by_row else (0, rows),
+                (0, places) if by_row else piece,
+                self.width,
+            )
+
+        self._share(part, rows if by_row else places)
+        self.as_vectors.add(layer.name)
+        here = slice(self.start, self.end)
+        self.result.sent[layer.name][:, here] = self._count(layer.name, prepared.ones(layer.name))
+        if self.counts:
+            for i, connection in enumerate(prepared.program.connections):
+                if connection.target == layer.name:
+                    self.result.synops[layer.name][:, here] += self._count(connection.source, prepared.synops(i))
+
+    def _count(self, name: str, rows: Any) -> NDArray[np.int64]:
+        """A weighted count of a node's spikes, [T, samples of the tile]."""
+        vectors = self._room()
+        node = self.prepared.nodes[name]
+        width = 8 * self.layout.width
+        sums = np.zeros((self.groups * self.chunks, 8, width), np.int32)
+        bases = np.array([[self.first + node.vectors]], np.int64)
+        lanes.lanes_count(
+            vectors,
+            1,
+            self.prepared.carries,
+            rows.ops,
+            rows.counts,
+            rows.starts,
+            bases,
+            self.prepared.vectors,
+            sums,
+            self.width,
+        )
+        by_step = sums.reshape(self.groups, 8 * self.chunks, width).swapaxes(0, 1).reshape(8 * self.chunks, -1)
+        total: NDArray[np.int64] = by_step[: self.steps, : self.count] - rows.constants.sum(dtype=np.int64)
+        return total
+
+    def _keep(self) -> None:
+        here = (self.start, self.end)
+        for name in self.result.rates:
+            self._need_bits(name)
+            steps, places, channels, words, at = self._place(name)
+            convert.add_rates(self.bits, at, here, steps, places, channels, words, self.result.rates[name])
+        for name, x in self.result.spikes.items():
+            self._need_bits(name)
+            steps, places, channels, words, at = self._place(name)
+            convert.unpack(self.bits, at, here, steps, places, channels, words, x.view(np.uint8))
+        if self.counts:
+            for name, weight in self.prepared.destinations.items():
+                self._need_bits(name)
+                steps, places, channels, words, at = self._place(name)
+                convert.weigh(self.bits, at, here, steps, places, channels, words, weight, self.result.messages[name])
+
+
+def room(words: int) -> NDArray[np.uint64]:
+    """Zeroed words that start on a cache line."""
+    raw = np.zeros(words + 8, np.uint64)
+    skip = (-raw.ctypes.data % 64) // 8
+    return raw[skip : skip + words]

@@ -1,0 +1,73 @@
+"""Calibration: fewer wrong spikes than rounding blindly, and nothing taken that was not asked for."""
+
+import nir
+import numpy as np
+import pytest
+
+from filopodia import hardware
+from filopodia.errors import InputError
+from filopodia.hardware.network import simulate_network
+
+DT = 1e-3
+
+
+def _network(rng, outlier):
+    full = np.ones(40, np.float32)
+    weight = rng.normal(0, 0.15, (40, 60)).astype(np.float32)
+    weight[0, 0] = outlier  # one large weight spoils the scale of all others
+    nodes = {
+        "input": nir.Input({"input": np.array([60])}),
+        "fc": nir.Linear(weight),
+        "n": nir.LIF(full * np.float32(5e-3), full, full * 0, full * np.float32(0.15), full * 0),
+        "output": nir.Output({"output": np.array([40])}),
+    }
+    return hardware.load(nir.NIRGraph(nodes, [("input", "fc"), ("fc", "n"), ("n", "output")], type_check=False), dt=DT)
+
+
+def _mismatch(program, spikes, network):
+    expected = simulate_network(network, spikes, dtype=np.float64).spikes["n"]
+    return float(np.mean(hardware.simulate(program, spikes).spikes["n"] != expected))
+
+
+def test_clipping_an_outlier_saves_the_others():
+    rng = np.random.default_rng(0)
+    network = _network(rng, outlier=3.0)
+    seen, unseen = rng.random((40, 8, 60)) < 0.3, rng.random((40, 8, 60)) < 0.3
+    blind = hardware.compile(network)
+    calibrated = hardware.compile(network, calibration=seen)
+    assert calibrated.metadata["layers"]["n"]["mismatch"] == pytest.approx(_mismatch(calibrated, seen, network), abs=1e-3)
+    assert _mismatch(calibrated, unseen, network) < 0.95 * _mismatch(blind, unseen, network)
+
+
+def test_adapted_weights_follow_correlated_spikes():
+    rng = np.random.default_rng(1)
+    network = _network(rng, outlier=0.4)
+    groups = rng.random((40, 24, 12)) < 0.3
+    spikes = np.repeat(groups, 5, axis=2) & (rng.random((40, 24, 60)) < 0.9)  # neighbours fire together
+    blind = hardware.compile(network)
+    calibrated = hardware.compile(network, calibration=spikes[:, :12])
+    unseen = spikes[:, 12:]
+    assert _mismatch(calibrated, unseen, network) < 0.6 * _mismatch(blind, unseen, network)
+
+
+def test_a_scale_that_was_asked_for_is_kept():
+    rng = np.random.default_rng(0)
+    spikes = rng.random((5, 2, 60)) < 0.3
+    program = hardware.compile(_network(rng, 1.0), calibration=spikes, scales={"n": 100.0})
+    assert program.metadata["layers"]["n"]["scale"] == 100.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scales": {"m": 1.0}}, "no layer named m"),
+        ({"wide": ["m"]}, "no layer named m"),
+        ({"sums": "measured"}, "without calibration"),
+        ({"objective": "speed"}, "objective 'speed'"),
+        ({"calibration": np.zeros((3, 2, 61), bool)}, r"\[T, N, 60\]"),
+        ({"calibration": np.zeros((0, 2, 60), bool)}, "60"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        hardware.compile(_network(np.random.default_rng(0), 1.0), **options)
