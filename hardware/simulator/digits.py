@@ -107,7 +107,6 @@ class LanePlan:
     out_place: NDArray[np.int64]
     params: tuple[NDArray[np.int32], ...]  # keep_u, keep_v, bias, threshold
     planes: int
-    block: int
     memoryless: bool
     leaks: bool
     subtract: bool
@@ -159,7 +158,6 @@ def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer) -> LanePl
         out_place.astype(np.int64),
         params,
         planes,
-        4 if any(convolved) else 1,
         bool((layer.du == 4095).all()) and largest * 2.0 ** max(lowest, 0) < 2**17,
         bool((layer.dv != 0).any()),
         layer.reset == "subtract",
