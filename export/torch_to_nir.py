@@ -156,7 +156,9 @@ def array(tensor: Tensor) -> Floats:
 
 
 def _full(shape: Shape, value: float | np.floating[Any]) -> Floats:
-    return np.full(shape, value, dtype=getattr(value, "dtype", np.float32))
+    """One value for all neurons: an array of the full shape that takes the memory of one number."""
+    one: Floats = np.asarray(value, dtype=getattr(value, "dtype", np.float32))
+    return np.broadcast_to(one, shape)
 
 
 def _dense(op: Op, source: Shape, dt: float) -> Any:

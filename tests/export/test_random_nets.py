@@ -11,7 +11,7 @@ from typing import Any
 import nir
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
@@ -135,7 +135,7 @@ def ready(net: nn.Module, seed: int) -> nn.Module:
     return net.eval()
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True, phases=(Phase.generate,), suppress_health_check=list(HealthCheck))
 @given(made=nets(), seed=st.integers(0, 1000))
 def test_random_networks_spike_alike_everywhere(made: tuple[nn.Module, tuple[int, ...]], seed: int) -> None:
     net, shape = made

@@ -92,7 +92,7 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
         "count_include_pad",
     ),
     "reflected padding": (chain(layer.Conv2d(2, 2, 3, padding=1, padding_mode="reflect")), (2, 8, 8), "reflect"),
-    "half kernels": (chain(layer.Conv2d(2, 2, 2, padding="same")), (2, 8, 8), "even kernel"),
+    "half kernels": (chain(layer.Conv1d(2, 2, 2, padding="same", dilation=1)), (2, 8), "even kernel"),
     "group norm": (chain(layer.GroupNorm(1, 2)), (2, 8, 8), "group_norm"),
     "a transposed convolution": (chain(layer.ConvTranspose2d(2, 2, 3)), (2, 8, 8), "conv_transpose2d"),
     "a neuron of one's own": (chain(Leaky()), (4,), r"0 \(Leaky\).*changes methods of LIFNode"),
@@ -106,6 +106,7 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...], str]] = {
 
 
 @pytest.mark.parametrize("name", MODULES)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 def test_modules(name: str) -> None:
     net, shape, message = MODULES[name]
     with pytest.raises(UnsupportedError, match=message):
@@ -148,9 +149,9 @@ def test_models_that_are_not_ready() -> None:
     broken = chain(layer.Linear(4, 4))
     broken[0].weight.data[0, 0] = float("nan")
     with pytest.raises(InputError, match=r"0\.weight holds values that are not finite"):
-        export.to_nir(broken, torch.ones(3, 4))
+        export.to_nir(broken, torch.ones(3, 2, 4))
     with pytest.raises(InputError, match="dt"):
-        export.to_nir(chain(layer.Linear(4, 4)), torch.ones(3, 4), dt=0.0)
+        export.to_nir(chain(layer.Linear(4, 4)), torch.ones(3, 2, 4), dt=0.0)
 
 
 def test_an_input_that_nothing_reads_is_refused() -> None:
