@@ -88,7 +88,7 @@ def _sources(graph: Graph, op: Op) -> list[str]:
 
 
 def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[str], target: str, shape: Shape) -> None:
-    """Edges into `target`, which reads `shape`; a source added several times goes through a Scale, since NIR knows an edge only once."""
+    """Edges into `target`, which reads `shape`; a source added twice goes through a Scale: NIR knows an edge only once."""
     for source, times in Counter(sources).items():
         if times == 1:
             edges.append((source, target))
@@ -156,7 +156,9 @@ def array(tensor: Tensor) -> Floats:
 
 
 def _full(shape: Shape, value: float | np.floating[Any]) -> Floats:
-    return np.full(shape, value, dtype=getattr(value, "dtype", np.float32))
+    """One value for all neurons: an array of the full shape that takes the memory of one number."""
+    one: Floats = np.asarray(value, dtype=getattr(value, "dtype", np.float32))
+    return np.broadcast_to(one, shape)
 
 
 def _dense(op: Op, source: Shape, dt: float) -> Any:

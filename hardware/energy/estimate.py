@@ -72,6 +72,7 @@ def estimate_events(
     times = step_times(program, events, costs, synop_s)
     timing = _timing(times, steps, samples, step_s)
     chips = len({core.chip for core in program.cores}) or 1
+    placed = any(layer.cores for layer in events.values())
     unpriced = [f"{c.name} ({c.count:.6g} per sample)" for c in by_cause if c.energy is None and c.count]
     static, host = None, None
     if not costs.all_in:
@@ -91,7 +92,7 @@ def estimate_events(
         backend=backend,
         steps=steps,
         samples=samples,
-        placed=bool(program.cores),
+        placed=placed,
         all_in=costs.all_in is not None,
         dynamic=dynamic,
         static=static,
@@ -101,12 +102,12 @@ def estimate_events(
         timing=timing,
         by_cause=by_cause,
         by_layer=by_layer,
-        by_core=_by_core(events, terms, program, samples, times),
+        by_core=_by_core(events, terms, program, samples, times) if placed else (),
         dynamic_spread=_spread(per_sample),
         synop_spread=_spread(sum((e.all_synops.sum(axis=(0, 1)) for e in events.values()), np.zeros(samples))),
         latency_spread=_spread(times.sample_latency(samples, steps)) if times and step_s is None else None,
         unpriced=tuple(unpriced),
-        uncounted=() if program.cores else ("messages and hops: the program is not placed on cores",),
+        uncounted=_uncounted(program, placed),
         assumptions=_assumptions(events, program, costs, step_s),
         constants=_constants(costs, timing is not None),
         evidence=_evidence(terms),
@@ -253,6 +254,14 @@ def _check_formats(program: Program, costs: Costs) -> None:
             )
 
 
+def _uncounted(program: Program, placed: bool) -> tuple[str, ...]:
+    if not program.cores:
+        return ("messages and hops: the program is not placed on cores",)
+    if not placed:
+        return ("hops, stored zeros and cores: the run kept totals only, not spikes",)
+    return ()
+
+
 def _assumptions(events: Mapping[str, LayerEvents], program: Program, costs: Costs, step_s: float | None) -> tuple[str, ...]:
     out = ["low and high add up as if all constants erred the same way: the interval is a bound, not a standard deviation"]
     chip = costs.name.split("/")[0]
@@ -264,8 +273,8 @@ def _assumptions(events: Mapping[str, LayerEvents], program: Program, costs: Cos
         out.append("neuron updates: all priced as active in nominal and high, as idle in low")
     if step_s is not None:
         out.append(f"steps paced at {step_s:g} s, as in real-time operation")
-    elif not program.cores:
-        out.append("time: not placed, so every layer counts as one core")
+    elif not any(layer.cores for layer in events.values()):
+        out.append("time: not told per core, so every layer counts as one")
     if step_s is None and costs.time:
         out.append("time: samples stream back to back; a step waits for its slowest core")
     return tuple(out)

@@ -6,7 +6,7 @@
 
 `route` is the longest mean way of a core's messages. Steps are chip time: samples stream back to back and a layer handles a
 sample `latency` steps after the input does, so in one step different layers work on different samples.
-Without a placement every layer counts as one core.
+Without a placement, or without spikes to place, every layer counts as one core.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def step_times(
     formats = {f for e in events.values() for f in FORMATS if e.synops[f].any()}
     if any(costs.synop("time", f) is None for f in formats) or not ("update" in costs.time or formats):
         return None
-    names = tuple(str(core.index) for core in program.cores) or tuple(layer.name for layer in program.layers)
+    placed = any(e.cores for e in events.values())
+    names = tuple(str(core.index) for core in program.cores) if placed else tuple(layer.name for layer in program.layers)
     rows = {name: i for i, name in enumerate(names)}
     depth = max((layer.latency for layer in program.layers), default=0)
     some = next(iter(events.values())).spikes
