@@ -2,8 +2,8 @@
 
     python benchmarks/export_support.py [--save]     # --save writes docs/support.md
 
-A cell says "exact" where the stage ran and every spike was the trained model's, "integers" where the network compiles to integers
-(the weights are rounded, the program runs bit for bit alike in the simulator and on Lava), else why the stage refuses.
+A cell says "exact" where the stage ran and every spike was the trained model's, "integers" where the network compiles to
+integers (the weights are rounded, the program runs bit for bit alike in the simulator and on Lava), else why the stage refuses.
 """
 
 from __future__ import annotations

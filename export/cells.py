@@ -261,7 +261,8 @@ def double(values: Any) -> NDArray[np.float64]:
 
 def tensor(values: NDArray[Any]) -> Tensor:
     """A float32 tensor, sharing memory where it can."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    whole = np.ascontiguousarray(values, dtype=np.float32)
+    return torch.from_numpy(whole if whole.flags.writeable else whole.copy())
 
 
 def uniform(values: NDArray[Any]) -> Tensor:

@@ -155,6 +155,11 @@ def array(tensor: Tensor) -> Floats:
     return values
 
 
+def positive_zeros(weight: Floats) -> Floats:
+    """`weight` with -0.0, which pruning leaves behind, as 0.0: the same value, and half the size in a compressed file."""
+    return weight + np.float32(0) if bool(np.signbit(weight[weight == 0]).any()) else weight
+
+
 def _full(shape: Shape, value: float | np.floating[Any]) -> Floats:
     """One value for all neurons: an array of the full shape that takes the memory of one number."""
     one: Floats = np.asarray(value, dtype=getattr(value, "dtype", np.float32))
@@ -163,14 +168,13 @@ def _full(shape: Shape, value: float | np.floating[Any]) -> Floats:
 
 def _dense(op: Op, source: Shape, dt: float) -> Any:
     layer: Dense = op.what  # type: ignore[assignment]
-    if layer.bias is None:
-        return nir.Linear(weight=array(layer.weight))
-    return nir.Affine(weight=array(layer.weight), bias=array(layer.bias))
+    weight = positive_zeros(array(layer.weight))
+    return nir.Linear(weight=weight) if layer.bias is None else nir.Affine(weight=weight, bias=array(layer.bias))
 
 
 def _conv(op: Op, source: Shape, dt: float) -> Any:
     layer: Conv = op.what  # type: ignore[assignment]
-    weight = array(layer.weight)
+    weight = positive_zeros(array(layer.weight))
     bias = np.zeros(len(weight), dtype=np.float32) if layer.bias is None else array(layer.bias)
     wide, padding, said = checkable(weight, layer.padding, layer.dilation, layer.groups)
     facts = {"metadata": said} if said else {}
