@@ -12,6 +12,7 @@ from filopodia.errors import InputError
 from .ops import Conv, Dense
 
 Layer = Dense | Conv
+ROWS = 64
 
 
 def scaled(layer: Layer, scale: Tensor) -> Layer:
@@ -19,8 +20,12 @@ def scaled(layer: Layer, scale: Tensor) -> Layer:
     weight = layer.weight.detach()
     factor = torch.broadcast_to(scale.double().reshape(-1), (weight.shape[0],))
     _check_finite(factor, "a scale")
-    # + 0.0 turns the -0.0 of a zero weight times a negative scale into the 0.0 it was
-    new = (weight.double() * factor.reshape(-1, *[1] * (weight.ndim - 1))).float() + 0.0
+    # += 0.0 turns the -0.0 of a zero weight times a negative scale into the 0.0 it was
+    new = torch.empty_like(weight)
+    for rows in range(0, len(weight), ROWS):  # in float64, a few rows at a time
+        part = slice(rows, rows + ROWS)
+        new[part] = weight[part].double() * factor[part].reshape(-1, *[1] * (weight.ndim - 1))
+    new += 0.0
     _check_finite(new, "a folded weight")
     bias = None if layer.bias is None else layer.bias.double() * factor
     return replace(layer, weight=new, bias=bias)

@@ -228,7 +228,7 @@ def constants(node: Any, semantics: Semantics) -> dict[str, NDArray[Any] | None]
             syn = _share(node.tau_syn, dt, euler)
             found |= {"i_keep": 1.0 - syn, "i_gain": syn * double(node.w_in)}
     if hasattr(node, "v_threshold"):
-        threshold = np.asarray(node.v_threshold, dtype=np.float32)
+        threshold = np.asarray(double(node.v_threshold), dtype=np.float32)
         strict_of_inclusive = semantics.trained_comparison == ">=" and semantics.comparison == ">"
         # a threshold lowered by one float32 for the strict comparison is subtracted as it was trained
         amount = np.nextafter(threshold, np.float32(np.inf)) if strict_of_inclusive else threshold
@@ -253,13 +253,16 @@ def _share(tau: Any, dt: float, euler: bool) -> NDArray[np.float64]:
 
 
 def double(values: Any) -> NDArray[np.float64]:
-    """As float64."""
-    return np.asarray(values, dtype=np.float64)
+    """As float64; axes along which an array repeats one value (a broadcast view) get length one."""
+    array = np.asarray(values)
+    one = array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
+    return np.asarray(one, dtype=np.float64)
 
 
 def tensor(values: NDArray[Any]) -> Tensor:
     """A float32 tensor, sharing memory where it can."""
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    whole = np.ascontiguousarray(values, dtype=np.float32)
+    return torch.from_numpy(whole if whole.flags.writeable else whole.copy())
 
 
 def uniform(values: NDArray[Any]) -> Tensor:

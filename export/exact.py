@@ -20,6 +20,7 @@ from torch import Tensor
 from .ops import Add, Conv, Dense, Flat, Gain, Graph, Join, Neuron, Op, Pool, Previous, Shift, Source, Step
 
 BITS = 24  # whole numbers up to 2^24 are float32
+ROWS = 32  # output channels looked at together, so that large layers need little memory
 COARSEST = 2.0**-12  # a grid's step, of the largest weight of the channel
 
 
@@ -116,7 +117,8 @@ def _snap(layer: Dense | Conv, grid: Grid) -> Dense | Conv | None:
 
 def _totals(layer: Dense | Conv, most: float) -> NDArray[np.float64]:
     """The largest that the absolute values summed in each output channel can be, float64 [channels]."""
-    weight = layer.weight.detach().double().abs().flatten(1).sum(1) * most
+    rows = layer.weight.detach().flatten(1)
+    weight = torch.cat([part.double().abs().sum(1) for part in rows.split(ROWS)]) * most
     if layer.bias is not None:
         weight = weight + layer.bias.detach().double().abs()
     return np.asarray(weight.numpy())
@@ -137,7 +139,11 @@ def _holds(layer: Dense | Conv, grid: Grid) -> bool:
 
 def _lowest_bits(values: Tensor) -> NDArray[np.float64]:
     """The largest power of two that divides every value of each row; infinity where all are 0."""
-    rows = values.detach().float().flatten(1).numpy()
+    parts = values.detach().float().flatten(1).split(ROWS)
+    return np.concatenate([_lowest_bits_of(part.numpy()) for part in parts])
+
+
+def _lowest_bits_of(rows: NDArray[np.float32]) -> NDArray[np.float64]:
     mantissa, exponent = np.frexp(rows)
     whole = np.abs(mantissa * np.float32(2.0**BITS)).astype(np.int64)
     lowest = np.where(whole == 0, np.inf, (whole & -whole).astype(np.float64) * np.exp2(exponent.astype(np.float64) - BITS))

@@ -12,6 +12,7 @@ import h5py
 import nir
 import numpy as np
 
+WHOLE = 2**26  # bytes; larger arrays are cut into chunks
 SMALL = 64  # values; a chunked, compressed data set of fewer costs more than it saves
 
 
@@ -67,6 +68,7 @@ def _entry(group: h5py.Group, name: str, value: Any) -> None:
     elif isinstance(value, str):
         group.create_dataset(name, data=value, dtype=h5py.string_dtype())
     elif isinstance(value, np.ndarray) and value.size > SMALL:
-        group.create_dataset(name, data=value, compression="gzip", shuffle=False)
+        chunks = value.shape if value.nbytes <= WHOLE else True  # one chunk compresses best
+        group.create_dataset(name, data=value, chunks=chunks, compression="gzip", compression_opts=6)
     else:
         group.create_dataset(name, data=value)

@@ -242,7 +242,7 @@ def _arriving(program: Program, body: Body, connection: Connection, message: str
     """What a connection adds to its target, int64 [batch, *shape of the target]."""
     source, target = program.nodes[connection.source], program.nodes[connection.target]
     synapses = connection.synapses
-    weight = np.asarray(effective(connection))
+    weight: NDArray[Any] = np.asarray(effective(connection))
     if isinstance(synapses, Sparse):
         matrix = np.zeros(synapses.shape, dtype=np.int64)
         np.add.at(matrix, (np.repeat(np.arange(len(matrix)), np.diff(synapses.indptr)), synapses.indices), weight)

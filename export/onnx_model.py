@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import nir
 import numpy as np
@@ -24,6 +24,7 @@ from .cells import NEURONS, constants
 from .onnx_cells import FLOAT, STATELESS, Body, Wire, initializer, is_sparse, neuron, sparse_initializer, states_of
 from .order import order, sources
 from .semantics import Semantics, semantics
+from .shapes import shapes as output_shapes
 
 Form = Literal["step", "scan", "unrolled"]
 OPSET, IR_VERSION = 18, 9
@@ -59,7 +60,8 @@ def plan(graph: nir.NIRGraph, *, dt: float | None = None) -> Plan:
     edges = [(str(a), str(b)) for a, b in graph.edges]
     neurons = [name for name, node in graph.nodes.items() if type(node).__name__ in NEURONS]
     ordered, late = order(graph.nodes, edges, neurons)
-    shapes = {name: _shape(node) for name, node in graph.nodes.items()}
+    into = sources(edges, graph.nodes)
+    shapes = output_shapes(graph.nodes, ordered, into)
     states = {f"{name}.{state}": shapes[name] for name in ordered for state in states_of(graph.nodes[name])}
     states |= {f"{source}.sent": shapes[source] for source in dict.fromkeys(source for source, _ in sorted(late))}
     starts = {}
@@ -67,11 +69,7 @@ def plan(graph: nir.NIRGraph, *, dt: float | None = None) -> Plan:
         start = constants(graph.nodes[name], rules)["start"]
         if start is not None:
             starts[f"{name}.v"] = np.broadcast_to(start, shapes[name]).astype(np.float32)
-    return Plan(graph, rules, ordered, late, sources(edges, graph.nodes), shapes, states, starts)
-
-
-def _shape(node: Any) -> tuple[int, ...]:
-    return tuple(int(n) for n in np.asarray(next(iter(node.output_type.values()))).reshape(-1))
+    return Plan(graph, rules, ordered, late, into, shapes, states, starts)
 
 
 def write_step(

@@ -14,7 +14,7 @@ from typing import Any
 
 from numba import int8, int16, int32, int64, uint64
 
-from filopodia.hardware.simulator.compiled import inlined, kernel
+from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
 from filopodia.hardware.simulator.neuron import decay, hold, wrap
 from filopodia.hardware.simulator.simd import caster, greater, loader, select, shift_right_logical, splat, store
 
@@ -157,18 +157,21 @@ def _lanes_layer(
     rows: Any,
     places: Any,
     width: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """Rows `rows[0]..rows[1]` at places `places[0]..places[1]` of a layer: count, update, write spikes.
 
     `words` holds the vectors of the tile: vector 0 is zero, scratch starts at vector `scratch`, digit d of a source is vector
     `bases[source, place] + ops[d]`. `setting` is steps, stride from one chunk of 8 steps to the next, planes, places in all,
-    room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples.
+    room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples, and
+    whether v cannot reach its bounds.
     """
     w = uint64(len(width))
     steps, stride, total = setting[0], uint64(setting[1]), uint64(setting[2])
     places_in_all, carry_room = setting[3], uint64(setting[4])
     groups, chunks = setting[10], (steps + 7) // 8
     memoryless, leaks, subtract = setting[5] != 0, setting[6] != 0, setting[7] != 0
+    bounded = setting[11] != 0
     planes = uint64(scratch)
     like = to_whole(load_bytes(words, uint64(0), width))
     up, down = splat(int32(setting[8]), like), splat(int32(setting[9]), like)
@@ -213,7 +216,9 @@ def _lanes_layer(
                         u = a if memoryless else wrap(decay(u, factor_u) + a)
                         if leaks:
                             v = decay(v, factor_v)
-                        v = hold(v + u + offset)
+                        v = v + u + offset
+                        if not bounded:
+                            v = hold(v)
                         fired = greater(v, fires)
                         v = select(fired, v - fires if subtract else none, v)
                         spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
@@ -234,6 +239,7 @@ def _lanes_count(
     stride: Any,
     sums: Any,
     width: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """Weighted spike counts: every row (24 bits each) is added to `sums` [tiles of a group and a chunk, 8, 8 * W] int32."""
     w = uint64(len(width))

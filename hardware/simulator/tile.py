@@ -257,6 +257,7 @@ class Tile:
                 plan.up,
                 plan.down,
                 self.groups,
+                plan.bounded,
             ],
             np.int64,
         )
