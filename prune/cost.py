@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from filopodia.errors import InputError, TrainingError
@@ -122,6 +122,10 @@ class CostSTDS(STDS):
         assert self._meter is not None
         self._meter.__exit__()
         measured, self._meter = self._meter.counts() if self._meter.samples else {}, None
+        if distributed.is_available() and distributed.is_initialized():
+            for counts in measured.values():  # every process must place the same threshold
+                distributed.all_reduce(counts)
+                counts /= distributed.get_world_size()
         for weight in self.weights:
             if weight.name not in measured:
                 raise TrainingError(

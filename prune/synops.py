@@ -8,8 +8,8 @@ groups, dilation) is counted exactly: the sum of a layer's output is linear in i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from spikingjelly.activation_based import neuron
@@ -73,7 +73,8 @@ class SynopMeter:
 
     def __enter__(self) -> SynopMeter:
         self._handles = [self.net.register_forward_pre_hook(self._begin)]
-        self._handles += [module.register_forward_pre_hook(self._arrive(name)) for name, module in self.layers.items()]
+        # Bound methods, not closures, so that a network with a meter on it can be copied and pickled.
+        self._handles += [module.register_forward_pre_hook(partial(self._arrive, name)) for name, module in self.layers.items()]
         for module in self.net.modules():
             if isinstance(module, neuron.BaseNode):
                 self._handles.append(module.register_forward_hook(self._fire))
@@ -103,19 +104,16 @@ class SynopMeter:
         side = module.kernel_size
         self._pooled *= float(side**dims if isinstance(side, int) else math.prod(side))  # type: ignore[arg-type]
 
-    def _arrive(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            if not self._counting:
-                return
-            x = inputs[0].detach()
-            shape = x.shape[x.dim() - (1 if isinstance(module, nn.Linear) else module.weight.dim() - 1) :]  # type: ignore[operator]
-            if not self._fired and not bool(((x == 0) | (x == 1)).all()):
-                self.analog.add(name)
-                x = (x != 0).to(torch.float32)
-            total = x.reshape(-1, *shape).sum(0, dtype=torch.float32) * self._pooled
-            self.sums[name] = self.sums[name] + total if name in self.sums else total
-
-        return hook
+    def _arrive(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if not self._counting:
+            return
+        x = inputs[0].detach()
+        shape = x.shape[x.dim() - (1 if isinstance(module, nn.Linear) else module.weight.dim() - 1) :]  # type: ignore[operator]
+        if not self._fired and not bool(((x == 0) | (x == 1)).all()):
+            self.analog.add(name)
+            x = (x != 0).to(torch.float32)
+        total = x.reshape(-1, *shape).sum(0, dtype=torch.float32) * self._pooled
+        self.sums[name] = self.sums[name] + total if name in self.sums else total
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,6 @@ def train(
         accuracy = evaluate(run.net, run.test, config.data, run.classes).accuracy
         about = {"config": _plain(config), "epoch": best.epoch or config.epochs, "test_accuracy": accuracy}
         save_weights(run.net, folder / WEIGHTS, about)
-        (folder / BEST).unlink(missing_ok=True)
     return run.net.eval()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -109,6 +111,17 @@ def test_resumed_it_ends_bit_identical(taken: int) -> None:
     for index in (2, 0, 1):
         twin[index].load_state_dict(states[index])
     learn(*twin, STEPS - taken)
+    for one, other in zip(parts[0].state_dict().values(), twin[0].state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda parts: pickle.loads(pickle.dumps(parts))])
+def test_a_copy_goes_on_alike_while_it_is_being_measured(copied: Callable[[object], object]) -> None:
+    parts = made(target_synops=900.0)
+    learn(*parts, 23)
+    twin = copied(parts)
+    learn(*parts, 10)
+    learn(*twin, 10)
     for one, other in zip(parts[0].state_dict().values(), twin[0].state_dict().values(), strict=True):
         assert torch.equal(one, other)
 

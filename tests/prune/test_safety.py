@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -36,7 +38,7 @@ def learn(net: nn.Module, optimizer: torch.optim.Optimizer, pruner: STDS, steps:
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda parts: pickle.loads(pickle.dumps(parts))])
 @pytest.mark.parametrize("taken", [3, 11])
-def test_a_copy_of_net_optimizer_and_pruner_goes_on_alike(copied, taken: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_copy_of_net_optimizer_and_pruner_goes_on_alike(copied: Callable[[object], object], taken: int) -> None:
     parts = made()
     learn(*parts, taken)
     twin = copied(parts)
@@ -120,7 +122,10 @@ torch.distributed.destroy_process_group()
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     list(train(TINY, tmp_path / "one", data=few()))
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517", "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     arguments = [sys.executable, "-c", WORKER, msgspec.json.encode(TINY).decode(), str(tmp_path / "two")]
     workers = [subprocess.Popen(arguments, env={**os.environ, **place, "RANK": rank}) for rank in ("0", "1")]
     assert [worker.wait(timeout=240) for worker in workers] == [0, 0]

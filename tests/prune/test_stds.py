@@ -148,7 +148,7 @@ def test_overrun_changes_nothing() -> None:
     assert pruner.steps == 6
 
 
-@pytest.mark.parametrize("taken", [1, 17, 44, 52])
+@pytest.mark.parametrize("taken", [17, 52])
 @pytest.mark.parametrize("settings", [{"target_sparsity": 0.9}, {"threshold": 0.1}, {"strength": 0.05, "freeze": 1.0}])
 def test_resumed_from_its_state_it_ends_bit_identical(taken: int, settings: dict[str, object]) -> None:
     model, optimizer, pruner = made(**settings)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
+from safetensors import safe_open
 
 from filopodia.errors import FileError, TrainingError
 from filopodia.prune import (
@@ -120,3 +121,15 @@ def test_configuration_is_strict() -> None:
         msgspec.convert({"epoch": 3}, TrainConfig)
     with pytest.raises(msgspec.ValidationError, match=r"\$\.prune\.target_sparsity"):
         msgspec.convert({"prune": {"target_sparsity": 1.5}}, TrainConfig)
+
+
+def test_held_out_samples_choose_the_epoch(data: DataSet, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(TINY, validation=0.2)
+    list(train(config, tmp_path, data=data))
+    before = (tmp_path / "weights.safetensors").read_bytes()
+    with safe_open(tmp_path / "weights.safetensors", framework="pt") as file:
+        chosen = json.loads(file.metadata()["filopodia"])["epoch"]
+    lines = [json.loads(line) for line in (tmp_path / "telemetry.jsonl").read_text().splitlines()]
+    assert lines[chosen - 1]["frozen"]  # only epochs at the target sparsity stand for election
+    list(train(config, tmp_path, data=data, resume=True))  # nothing left to do: the choice stands
+    assert (tmp_path / "weights.safetensors").read_bytes() == before
