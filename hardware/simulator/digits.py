@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,11 @@ class Digits:
     starts: NDArray[np.int64]
     constants: NDArray[np.int32]
     carries: int
+
+    @cached_property
+    def offset(self) -> int:
+        """What the inverted digits of all rows add up to."""
+        return int(self.constants.sum(dtype=np.int64))
 
     @property
     def total(self) -> int:

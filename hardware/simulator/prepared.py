@@ -12,6 +12,7 @@ from filopodia.hardware.program import Connection, Conv, Program
 from filopodia.hardware.simulator import counting, digits, geometry, plan, tables
 from filopodia.hardware.simulator.digits import Digits, LanePlan
 from filopodia.hardware.simulator.fingerprint import fingerprint
+from filopodia.hardware.simulator.spare import Spare
 from filopodia.hardware.simulator.tables import Tables
 
 
@@ -29,6 +30,7 @@ class Prepared:
             if node.message_bits > 0:
                 self.values[node.name] = self.graded_size
                 self.graded_size += node.size
+        self.spare = Spare()
         self.layouts: dict[Any, Any] = {}  # `cut.Layout` by what was asked
         self._tables: dict[tuple[int, int], Tables] = {}
         self._lanes: dict[int, LanePlan | None] = {}

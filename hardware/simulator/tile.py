@@ -48,7 +48,7 @@ class Tile:
         self.steps = next(iter(given.values())).shape[0]
         self.chunks = -(-self.steps // 8)
         self.groups = -(-self.count // (8 * layout.width))
-        self.bits = room(prepared.words * self.count * self.steps + 64)
+        self.bits = prepared.spare.take(prepared.words * self.count * self.steps + 64)
         self.as_bits: set[str] = set()
         self.as_vectors: set[str] = set()
         self.vectors: NDArray[np.uint64] | None = None
@@ -80,6 +80,9 @@ class Tile:
                                 self._need_bits(connection.source)
                     self._gather(first, last, np.array([[0, last - first]], np.int64))
         self._keep()
+        self.prepared.spare.give(self.bits)
+        if self.vectors is not None:
+            self.prepared.spare.give(self.vectors)
 
     def _take_in(self, name: str) -> None:
         node = self.prepared.nodes[name]
@@ -186,13 +189,14 @@ class Tile:
             self.scratch = lanes.PLANES + 2 * self.prepared.carries
             self.first = 1 + self.scratch * self.layout.inner
             width = self.layout.width
-            self.vectors = room((self.first + self.prepared.vectors * self.chunks * self.groups) * width)
+            self.vectors = self.prepared.spare.take((self.first + self.prepared.vectors * self.chunks * self.groups) * width)
+            self.vectors[:width] = 0
             for node in self.prepared.nodes.values():
                 if node.corner != (0, 0):  # the halo is silent: its inverses are ones
                     for tile in range(self.chunks * self.groups):
                         begin = self.first + node.vectors + tile * self.prepared.vectors
                         region = self.vectors[begin * width : (begin + node.room) * width]
-                        region.reshape(-1, 2, width)[:, 1] = 2**64 - 1
+                        region.reshape(-1, 2, width)[:] = np.array([[0], [2**64 - 1]], np.uint64)
         return self.vectors
 
     def _need_vectors(self, name: str) -> None:
@@ -313,7 +317,7 @@ class Tile:
             self.width,
         )
         by_step = sums.reshape(self.groups, 8 * self.chunks, width).swapaxes(0, 1).reshape(8 * self.chunks, -1)
-        total: NDArray[np.int64] = by_step[: self.steps, : self.count] - rows.constants.sum(dtype=np.int64)
+        total: NDArray[np.int64] = by_step[: self.steps, : self.count] - rows.offset
         return total
 
     def _keep(self) -> None:
@@ -331,10 +335,3 @@ class Tile:
                 self._need_bits(name)
                 steps, places, channels, words, at = self._place(name)
                 convert.weigh(self.bits, at, here, steps, places, channels, words, weight, self.result.messages[name])
-
-
-def room(words: int) -> NDArray[np.uint64]:
-    """Zeroed words that start on a cache line."""
-    raw = np.zeros(words + 8, np.uint64)
-    skip = (-raw.ctypes.data % 64) // 8
-    return raw[skip : skip + words]
