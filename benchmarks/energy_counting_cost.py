@@ -28,7 +28,7 @@ from filopodia.hardware.simulator.inputs import messages
 from filopodia.hardware.simulator.prepared import prepare
 from filopodia.hardware.simulator.run import run
 
-ROUNDS = 11
+ROUNDS = 41
 
 
 def network(shapes: list[tuple[int, ...]], kept: float, seed: int = 0) -> Program:

@@ -168,15 +168,16 @@ class Peer(torch.nn.Module):
         return spikes
 
 
-def interleaved(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each side in each round, A B C A B C ...; one round more runs first to warm up."""
+def interleaved(sides: dict[str, Callable[[], object]], rounds: int, repeats: int = 1) -> dict[str, list[float]]:
+    """CPU seconds per call of each side in each round, A B C A B C ..., `repeats` calls a turn; a first round warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds + 1):
         for name, run in sides.items():
             start = time.process_time()
-            run()
+            for _ in range(repeats):
+                run()
             if i:
-                seconds[name].append(time.process_time() - start)
+                seconds[name].append((time.process_time() - start) / repeats)
     return seconds
 
 

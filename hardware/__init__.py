@@ -11,6 +11,8 @@ from filopodia.hardware.chip import Chip as Chip
 from filopodia.hardware.chip import chip_names as chip_names
 from filopodia.hardware.chip import load_chip as load_chip
 from filopodia.hardware.chip import load_costs as load_costs
+from filopodia.hardware.compiler.analog import Graded as Graded
+from filopodia.hardware.compiler.analog import analog_messages as analog_messages
 from filopodia.hardware.compiler.pipeline import compile as compile
 from filopodia.hardware.energy.baselines import ann as ann
 from filopodia.hardware.energy.compare import compare as compare

@@ -72,7 +72,7 @@ class PruneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """For `stds`, instead: zero synapses (a convolution's weight counts wherever it is applied); 0 leaves this out."""
     target_synops: NonNegative = 0.0
     """For `stds`, instead: synaptic operations per sample in the pruned layers; 0 leaves this out."""
-    cost_weighting: NonNegative = 0.5
+    cost_weighting: NonNegative = 0.0
     """With one of these two: thresholds grow with what a layer's synapses cost, to this power."""
     schedule: Literal["linear", "sine", "cubic", "cosine_lr"] = "cubic"
     """The curve along which sparsity grows to the target."""
@@ -119,6 +119,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Of the forward pass while training (autocast; fp16 with loss scaling). θ and the evaluation stay in fp32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes a GPU if there is one."""
+    tensorboard: bool = False
+    """Also write the telemetry for TensorBoard into the run folder (needs the extra `tensorboard`)."""
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of the initial weights, the order and the augmentation. The same seed gives the same run on a CPU."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 1

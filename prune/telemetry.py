@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from filopodia.errors import ConfigError
 from filopodia.prune.evaluation import Evaluation
 from filopodia.prune.pruner import PrunedWeight
 
@@ -111,3 +114,24 @@ def record(event: Epoch, tested: Evaluation, net: nn.Module, steps: int) -> dict
             "Dense": sum(cost.synapses for cost in costs.values()) * steps,
         },
     }
+
+
+def to_tensorboard(told: Mapping[str, Any], folder: Path) -> None:
+    """Append one `record` to TensorBoard's event files in `folder`; nested names are joined by a slash."""
+    try:
+        writer = import_module("torch.utils.tensorboard").SummaryWriter(folder / "tensorboard")
+    except ImportError as error:
+        raise ConfigError(
+            "TensorBoard is not installed", where="tensorboard", fix="pip install 'filopodia[tensorboard]'"
+        ) from error
+    with writer:
+        for name, value in _flat(told):
+            writer.add_scalar(name, value, told["epoch"])
+
+
+def _flat(told: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", float(value)

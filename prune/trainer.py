@@ -24,7 +24,7 @@ from filopodia.prune.evaluation import CHUNK, Evaluation, evaluate
 from filopodia.prune.loop import Run, one_pass, open_run
 from filopodia.prune.stds import STDS
 from filopodia.prune.synops import SynopMeter
-from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity
+from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard
 
 WEIGHTS, CHECKPOINT, BEST, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "best.safetensors", "telemetry.jsonl"
 LANDINGS = 3
@@ -135,8 +135,11 @@ def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
 
 def _save_epoch(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
     # The line first: after a kill in between, the epoch is run again and resuming drops its old line.
+    told = record(event, tested, run.net, run.config.data.steps)
     with (folder / TELEMETRY).open("a") as lines:
-        lines.write(json.dumps(record(event, tested, run.net, run.config.data.steps)) + "\n")
+        lines.write(json.dumps(told) + "\n")
+    if run.config.tensorboard:
+        to_tensorboard(told, folder)
     about = {"config": _plain(run.config), "epoch": event.epoch, "scaler": run.scaler.state_dict()}
     save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, about)
 

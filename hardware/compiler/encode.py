@@ -41,14 +41,12 @@ def _synapses(quantized: QuantizedConnection) -> Synapses:
 
 def _rows(weight: Any) -> Sparse:
     """Compressed rows of the non-zero weights."""
-    shape = (int(weight.shape[0]), int(weight.shape[1]))
     if isinstance(weight, np.ndarray):
-        rows, columns = np.nonzero(weight)
-        data = weight[rows, columns]
-        counts = np.bincount(rows, minlength=shape[0])
-    else:
-        kept = weight.data != 0
-        columns, data = weight.indices[kept], weight.data[kept]
-        counts = np.bincount(np.repeat(np.arange(shape[0]), np.diff(weight.indptr))[kept], minlength=shape[0])
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Sparse(shape, indptr, columns.astype(np.int32), np.ascontiguousarray(data, np.int16))
+        from scipy import sparse
+
+        weight = sparse.csr_array(weight)
+    elif not np.all(weight.data):
+        weight = weight.copy()
+        weight.eliminate_zeros()
+    shape = (int(weight.shape[0]), int(weight.shape[1]))
+    return Sparse(shape, weight.indptr.astype(np.int64), weight.indices.astype(np.int32, copy=False), weight.data)

@@ -13,6 +13,9 @@ from filopodia.hardware.compiler.maps import ConvMap, DiagonalMap, LinearMap, Ma
 
 Shape = tuple[int, ...]
 
+MOSTLY_ZERO = 0.25
+"""Share of non-zero weights up to which a matrix is kept as compressed rows, which then take less memory than floats."""
+
 
 def image(shape: Shape, name: str) -> maps.Shape3:
     """[channels, height, width] of a signal; [channels, length] has height 1."""
@@ -29,10 +32,12 @@ def _affine(node: Any, name: str, source: Shape) -> LinearMap:
         raise InputError(
             f"weight of shape {list(weight.shape)} on a signal {list(source)}", where=name, allowed="[..., out, in]"
         )
-    if len(source) == 1:
+    if len(source) == 1 and np.count_nonzero(weight) > weight.size * MOSTLY_ZERO:
         return MatrixMap(weight)
     from scipy import sparse
 
+    if len(source) == 1:
+        return MatrixMap(sparse.csr_array(weight))
     blocks = np.broadcast_to(weight, (*source[:-1], *weight.shape[-2:])).reshape(-1, *weight.shape[-2:])
     return MatrixMap(sparse.csr_array(sparse.block_diag([sparse.csr_array(block) for block in blocks])))
 

@@ -75,6 +75,7 @@ def compile(
     values that are no numbers, and ChipLimitError with every broken rule when the network does not fit.
     """
     chip = chip if isinstance(chip, Chip) else load_chip(chip)
+    named = "the network" if isinstance(network, Network) else Path(network).name
     network = network if isinstance(network, Network) else load(network)
     options = Options(scales or {}, wide, sums, graded or {})
     program, golden = integers(network, options, calibration, chip, progress)
@@ -84,7 +85,7 @@ def compile(
     placed = place(program, chip, objective, rates)
     violations = (*check(program, chip), *placed.violations)
     if violations:
-        raise ChipLimitError("the network", chip.title, violations)
+        raise ChipLimitError(named, chip.title, violations)
     metadata = {
         **program.metadata,
         "utilization": {name: list(pair) for name, pair in utilization(placed.cores, chip).items()},

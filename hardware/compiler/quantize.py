@@ -6,7 +6,7 @@ of their fields, and input sums below 2^15 proved from the weights. Zero weights
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,9 @@ from filopodia.hardware.program import Layer
 
 Integers = Any
 """int16 weights in the layout of the map they come from: an array, or a csr_array."""
+
+CHUNK = 2**18
+ROWS = 64
 
 READOUT_STEPS = 32
 """Steps over which a read-out can add up the largest input without overflow, where no calibration says how long a sample is."""
@@ -259,50 +262,67 @@ def _extreme(parts: Sequence[tuple[LinearMap, NDArray[Any], int, bool]]) -> floa
     messages have signs."""
     highest, lowest = np.zeros(()), np.zeros(())
     for map_, values, factor, signed in parts:
-        positive, negative = _row_sums(map_, np.maximum(values, 0)), _row_sums(map_, np.minimum(values, 0))
+        positive, negative = _signed_sums(map_, values)
         if signed:
             positive, negative = positive - negative, negative - positive
         highest, lowest = highest + positive * factor, lowest + negative * factor
     return float(max(highest.max(initial=0), -lowest.min(initial=0)))
 
 
-def _row_sums(map_: LinearMap, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Sum of the weights onto each target; for a convolution that of its channel, which no pixel exceeds when signs agree."""
+def _signed_sums(map_: LinearMap, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of the positive and of the negative weights onto each target; for a convolution those of its channel, which no
+    pixel exceeds."""
     if isinstance(map_, ConvMap):
-        return np.asarray(values.sum(axis=(1, 2, 3), dtype=np.float64)).repeat(map_.target[1] * map_.target[2])
-    if isinstance(map_, MatrixMap):
-        if isinstance(map_.weight, np.ndarray):
-            return np.asarray(values.sum(axis=1, dtype=np.float64))
-        ends = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-        return np.asarray(ends[map_.weight.indptr[1:]] - ends[map_.weight.indptr[:-1]])
-    return values.astype(np.float64)
+        rows, pixels = values.reshape(len(values), -1), map_.target[1] * map_.target[2]
+        positive, negative = (np.asarray(part(rows, 0).sum(axis=1, dtype=np.float64)) for part in (np.maximum, np.minimum))
+        return positive.repeat(pixels), negative.repeat(pixels)
+    if isinstance(map_, MatrixMap) and not isinstance(map_.weight, np.ndarray):
+        return _compressed_sums(map_.weight.indptr, values)
+    positive, negative = (part(values, 0).sum(axis=1, dtype=np.float64) for part in (np.maximum, np.minimum))
+    return positive, negative
+
+
+def _compressed_sums(indptr: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same for compressed rows, some rows at a time."""
+    sums = np.zeros((2, len(indptr) - 1))
+    for first in range(0, len(indptr) - 1, ROWS):
+        ends = indptr[first : first + ROWS + 1]
+        part = values[ends[0] : ends[-1]]
+        for side, cut in enumerate((np.maximum, np.minimum)):
+            total = np.concatenate([[0.0], np.cumsum(cut(part, 0), dtype=np.float64)])
+            sums[side, first : first + ROWS] = np.diff(total[ends - ends[0]])
+    return sums[0], sums[1]
 
 
 def _projections(connections: Sequence[QuantizedConnection]) -> list[Projection]:
     return list({id(c.projection): c.projection for c in connections}.values())
 
 
-def _combined(connections: Sequence[QuantizedConnection], projection: Projection) -> NDArray[np.float64]:
-    """What the parts of one projection add up to, in integer units."""
-    parts = [integers(c).reshape(-1) * 2.0**c.exp for c in connections if c.projection is projection]
-    return np.asarray(np.sum(parts, axis=0))
+def _chunks(connections: Sequence[QuantizedConnection], projection: Projection) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """(floats, what the parts of a projection add up to in integer units), a stretch of weights at a time."""
+    floats = maps.weights(projection.map).reshape(-1)
+    parts = [(integers(c).reshape(-1), 2.0**c.exp) for c in connections if c.projection is projection]
+    for start in range(0, len(floats), CHUNK):
+        at = slice(start, start + CHUNK)
+        yield floats[at].astype(np.float64), np.sum([whole[at] * unit for whole, unit in parts], axis=0)
 
 
 def _relative_error(connections: Sequence[QuantizedConnection], scale: float) -> float:
     """Root mean square rounding error of the weights over their root mean square."""
     lost = total = 0.0
     for projection in _projections(connections):
-        floats = maps.weights(projection.map).reshape(-1)
-        lost += float(np.sum((_combined(connections, projection) / scale - floats) ** 2))
-        total += float(np.sum(floats**2, dtype=np.float64))
+        for floats, whole in _chunks(connections, projection):
+            lost += float(np.sum((whole / scale - floats) ** 2))
+            total += float(np.sum(floats**2))
     return float(np.sqrt(lost / total)) if total else 0.0
 
 
 def _vanished(connections: Sequence[QuantizedConnection]) -> int:
     """Weights that are not zero in the network and zero in integers."""
     return sum(
-        int(np.count_nonzero(maps.weights(p.map)) - np.count_nonzero(_combined(connections, p)))
-        for p in _projections(connections)
+        int(np.count_nonzero((floats != 0) & (whole == 0)))
+        for projection in _projections(connections)
+        for floats, whole in _chunks(connections, projection)
     )
 
 

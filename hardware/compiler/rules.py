@@ -95,6 +95,31 @@ def delays_in_range(program: Program, chip: Chip) -> Iterator[Violation]:
             )
 
 
+def messages_fit(program: Program, chip: Chip) -> Iterator[Violation]:
+    """Graded messages where synapses can multiply with them."""
+    limit = chip.limits.get("message_bits")
+    for connection in program.connections:
+        if limit is not None and connection.message_bits > limit.value:
+            yield Violation(
+                "message_bits",
+                connection.name,
+                f"{connection.message_bits} bits",
+                f"{limit.value} bits",
+                limit.source,
+                "code the input as spikes, by rate or by latency",
+            )
+
+
+def resets_possible(program: Program, chip: Chip) -> Iterator[Violation]:
+    """Reset by subtraction needs neurons that can be programmed."""
+    limit = chip.limits.get("soft_reset")
+    for layer in program.layers:
+        if limit is not None and limit.value == 0 and layer.reset == "subtract":
+            yield Violation(
+                "reset", layer.name, "subtract", "zero", limit.source, "train with reset to zero, or choose a programmable chip"
+            )
+
+
 def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
     """Input sums stay below 2^15: silicon keeps 21 bits after the shift by 6, Lava keeps 32.
 
@@ -124,7 +149,15 @@ def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
             )
 
 
-RULES: tuple[Rule, ...] = (neuron_fields_in_range, weights_even, exponents_not_negative, delays_in_range, sums_fit)
+RULES: tuple[Rule, ...] = (
+    neuron_fields_in_range,
+    resets_possible,
+    weights_even,
+    exponents_not_negative,
+    delays_in_range,
+    messages_fit,
+    sums_fit,
+)
 
 
 def weights(synapses: Synapses) -> NDArray[np.int16]:

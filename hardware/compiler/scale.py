@@ -37,8 +37,10 @@ def exponent(scale: float, largest: float) -> int:
 def even(values: NDArray[Any], scale: float, exp: int) -> NDArray[Any]:
     """Weights as even integers within +-254 (still floats): nearest, zero stays zero, larger ones are clipped."""
     step = 2.0 ** (exp + 1)
-    half = values.dtype.type(WEIGHT_LIMIT // 2)
-    rounded: NDArray[Any] = np.clip(np.rint(values * values.dtype.type(scale / step)), -half, half) * 2
+    rounded: NDArray[Any] = values * values.dtype.type(scale / step)
+    np.rint(rounded, out=rounded)
+    np.clip(rounded, -WEIGHT_LIMIT // 2, WEIGHT_LIMIT // 2, out=rounded)
+    rounded *= 2
     return rounded
 
 

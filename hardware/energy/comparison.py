@@ -20,7 +20,7 @@ from filopodia.hardware.energy.events import LayerEvents, weight_format
 from filopodia.hardware.energy.neurobench import metrics_of
 from filopodia.hardware.energy.prices import FORMATS, Costs, Format
 from filopodia.hardware.energy.result import Estimate
-from filopodia.hardware.energy.verdict import Verdict, verdict
+from filopodia.hardware.energy.verdict import Verdict, price_effects, verdict
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Program
 
@@ -109,12 +109,15 @@ def against_baselines(
     backend = activity.backend
     pruned = estimate_events(events, program, table, backend=backend, step_s=step_s)
     alike = estimate_events(events, program, logic, backend=backend, step_s=step_s)
+    effects = price_effects(pruned, events, program, table)
+    alike_effects = price_effects(alike, events, program, logic)
+    on_logic = [one for one in made if one.costs == logic.name]
     return Comparison(
         pruned=pruned,
         unpruned=estimate_events(unpruned_events(events, program), program, table, backend=backend, step_s=step_s),
         like_for_like=alike,
         anns=made,
-        verdicts=tuple(verdict(pruned, events, program, table, one) for one in made),
-        like_for_like_verdicts=tuple(verdict(alike, events, program, logic, one) for one in made if one.costs == logic.name),
+        verdicts=tuple(verdict(pruned, effects, program, table, one) for one in made),
+        like_for_like_verdicts=tuple(verdict(alike, alike_effects, program, logic, one) for one in on_logic),
         metrics=metrics_of(events, activity, program, network),
     )

@@ -14,7 +14,7 @@ from filopodia.hardware.activity import Activity
 from filopodia.hardware.chip import load_costs
 from filopodia.hardware.energy.count import count_events
 from filopodia.hardware.energy.events import LayerEvents, weight_format
-from filopodia.hardware.energy.latency import StepTimes, step_times
+from filopodia.hardware.energy.latency import ENDS, StepTimes, step_times
 from filopodia.hardware.energy.prices import ZERO, Costs, Evidence, Price, Range, total
 from filopodia.hardware.energy.result import Cause, Constant, CoreEstimate, Estimate, LayerEstimate, Spread, Timing
 from filopodia.hardware.energy.terms import Term, priced_terms
@@ -70,8 +70,13 @@ def estimate_events(
         if name not in events:
             raise InputError(f"no layer named {name!r}", where="estimate: synop_s", allowed=", ".join(events))
     times = step_times(program, events, costs, synop_s)
-    timing = _timing(times, steps, samples, step_s)
+    slow = float((times.steps["nominal"] > step_s).mean()) if times and step_s else 0.0
+    if times and step_s:
+        times = times.paced(step_s)
+    depth = max((layer.latency for layer in program.layers), default=0)
+    timing = _timing(times, depth, steps, samples, step_s)
     chips = len({core.chip for core in program.cores}) or 1
+    placed = any(layer.cores for layer in events.values())
     unpriced = [f"{c.name} ({c.count:.6g} per sample)" for c in by_cause if c.energy is None and c.count]
     static, host = None, None
     if not costs.all_in:
@@ -91,7 +96,7 @@ def estimate_events(
         backend=backend,
         steps=steps,
         samples=samples,
-        placed=bool(program.cores),
+        placed=placed,
         all_in=costs.all_in is not None,
         dynamic=dynamic,
         static=static,
@@ -101,13 +106,13 @@ def estimate_events(
         timing=timing,
         by_cause=by_cause,
         by_layer=by_layer,
-        by_core=_by_core(events, terms, program, samples, times),
+        by_core=_by_core(events, terms, program, samples, times) if placed else (),
         dynamic_spread=_spread(per_sample),
         synop_spread=_spread(sum((e.all_synops.sum(axis=(0, 1)) for e in events.values()), np.zeros(samples))),
-        latency_spread=_spread(times.sample_latency(samples, steps)) if times and step_s is None else None,
+        latency_spread=_spread(times.sample_latency(samples, steps)) if times else None,
         unpriced=tuple(unpriced),
-        uncounted=() if program.cores else ("messages and hops: the program is not placed on cores",),
-        assumptions=_assumptions(events, program, costs, step_s),
+        uncounted=_uncounted(program, placed),
+        assumptions=_assumptions(events, program, costs, step_s, slow),
         constants=_constants(costs, timing is not None),
         evidence=_evidence(terms),
     )
@@ -185,25 +190,23 @@ def _by_core(
     )
 
 
-def _timing(times: StepTimes | None, steps: int, samples: int, step_s: float | None) -> Timing | None:
+def _timing(times: StepTimes | None, depth: int, steps: int, samples: int, step_s: float | None) -> Timing | None:
     if times is None and step_s is None:
         return None
-    bottleneck, share, imbalance, depth = "", 0.0, 1.0, 0
+    bottleneck, share, imbalance = "", 0.0, 1.0
     if times is not None:
         slowest = times.busy.argmax(axis=0)
         often = np.bincount(slowest, minlength=len(times.names))
         bottleneck, share = times.names[int(often.argmax())], float(often.max() / often.sum())
         mean = times.busy.mean(axis=1)
         imbalance = float(mean.max() / mean.mean()) if mean.any() else 1.0
-        depth = times.depth
-    if step_s is not None:
-        step = Range(step_s, step_s, step_s)
-        period, latency = step * steps, step * (steps + depth)
-    else:
-        assert times is not None
         period = times.per_sample(samples)
-        latency = Range(*(float(times.sample_latency(samples, steps, end).mean()) for end in ("low", "nominal", "high")))
-        step = Range(*(float(times.steps[end].mean()) for end in ("low", "nominal", "high")))
+        latency = Range(*(float(times.sample_latency(samples, steps, end).mean()) for end in ENDS))
+        step = Range(*(float(times.steps[end].mean()) for end in ENDS))
+    else:
+        pace = step_s or 0.0
+        step = Range(pace, pace, pace)
+        period, latency = step * steps, step * (steps + depth)
     return Timing(
         period=period,
         latency=latency,
@@ -253,7 +256,17 @@ def _check_formats(program: Program, costs: Costs) -> None:
             )
 
 
-def _assumptions(events: Mapping[str, LayerEvents], program: Program, costs: Costs, step_s: float | None) -> tuple[str, ...]:
+def _uncounted(program: Program, placed: bool) -> tuple[str, ...]:
+    if not program.cores:
+        return ("messages and hops: the program is not placed on cores",)
+    if not placed:
+        return ("hops, stored zeros and cores: the run kept totals only, not spikes",)
+    return ()
+
+
+def _assumptions(
+    events: Mapping[str, LayerEvents], program: Program, costs: Costs, step_s: float | None, slow: float
+) -> tuple[str, ...]:
     out = ["low and high add up as if all constants erred the same way: the interval is a bound, not a standard deviation"]
     chip = costs.name.split("/")[0]
     if program.chip and program.chip != chip:
@@ -264,8 +277,10 @@ def _assumptions(events: Mapping[str, LayerEvents], program: Program, costs: Cos
         out.append("neuron updates: all priced as active in nominal and high, as idle in low")
     if step_s is not None:
         out.append(f"steps paced at {step_s:g} s, as in real-time operation")
-    elif not program.cores:
-        out.append("time: not placed, so every layer counts as one core")
+        if slow:
+            out.append(f"the chip cannot keep that pace: {slow:.1%} of the steps take longer")
+    elif not any(layer.cores for layer in events.values()):
+        out.append("time: not told per core, so every layer counts as one")
     if step_s is None and costs.time:
         out.append("time: samples stream back to back; a step waits for its slowest core")
     return tuple(out)

@@ -4,15 +4,16 @@
     neuron phase  = updates * t_update + spikes * t_spike + messages * t_message
     synapse phase = arrivals * t_arrival + sum over formats of synops * t_synop[format]
 
-`route` is the longest mean way of a core's messages. Steps are chip time: samples stream back to back and a layer handles a
-sample `latency` steps after the input does, so in one step different layers work on different samples.
-Without a placement every layer counts as one core.
+`route` is the longest mean way of a core's messages. Steps are chip time: samples stream back to back, the first one again
+after the last, and a layer handles a sample `latency` steps after the input does, so in one step different layers work on
+different samples.
+Without a placement, or without spikes to place, every layer counts as one core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ ENDS: tuple[End, ...] = ("low", "nominal", "high")
 
 @dataclass(frozen=True, eq=False)
 class StepTimes:
-    """Times in seconds, by end of the prices' ranges. `steps[end]` [K]: every chip step of the stream of samples.
+    """Times in seconds, by end of the prices' ranges. `steps[end]` [K]: every chip step of the stream of samples, K = T * N.
 
     `busy` [C, K] (nominal): time each core works per step; `names` [C]: core numbers or, without placement, layer names.
     """
@@ -39,13 +40,18 @@ class StepTimes:
     names: tuple[str, ...]
     depth: int
 
+    def paced(self, step_s: float) -> StepTimes:
+        """The same with no step shorter than `step_s` seconds."""
+        return replace(self, steps={end: np.maximum(steps, step_s) for end, steps in self.steps.items()})
+
     def per_sample(self, samples: int) -> Range:
         """Mean time between samples of the stream, seconds."""
         return Range(*(float(self.steps[end].sum()) / samples for end in ENDS))
 
     def sample_latency(self, samples: int, length: int, end: End = "nominal") -> Floats:
         """Time from a sample's first step at the input to its last step at the last layer, seconds [N]."""
-        summed = np.concatenate([[0.0], np.cumsum(self.steps[end])])
+        turns = 2 + self.depth // (samples * length)  # the stream goes round
+        summed = np.concatenate([[0.0], np.cumsum(np.tile(self.steps[end], turns))])
         start = np.arange(samples) * length
         latency: Floats = summed[start + length + self.depth] - summed[start]
         return latency
@@ -65,11 +71,12 @@ def step_times(
     formats = {f for e in events.values() for f in FORMATS if e.synops[f].any()}
     if any(costs.synop("time", f) is None for f in formats) or not ("update" in costs.time or formats):
         return None
-    names = tuple(str(core.index) for core in program.cores) or tuple(layer.name for layer in program.layers)
+    placed = any(e.cores for e in events.values())
+    names = tuple(str(core.index) for core in program.cores) if placed else tuple(layer.name for layer in program.layers)
     rows = {name: i for i, name in enumerate(names)}
     depth = max((layer.latency for layer in program.layers), default=0)
     some = next(iter(events.values())).spikes
-    length = some.shape[1] * some.shape[2] + depth
+    length = some.shape[1] * some.shape[2]
     tiles = len({(c.chip, *c.position[:2]) for c in program.cores}) or max(-(-len(names) // costs.cores_per_tile), 1)
     steps: dict[End, Floats] = {}
     busy = np.zeros((len(names), length))
@@ -82,10 +89,9 @@ def step_times(
                 len(mine.neurons)
             )
             for group, row in enumerate(where):
-                span = _span(layer, length, depth)
-                neuron[row, span] += _stream(_neuron_phase(mine, group, costs, end))
-                synapse[row, span] += _stream(_synapse_phase(mine, group, costs, end, own.get(layer.name)))
-                route[span] = np.maximum(route[span], _stream(_route(mine, group, costs, end)))
+                neuron[row] += _stream(_neuron_phase(mine, group, costs, end), layer)
+                synapse[row] += _stream(_synapse_phase(mine, group, costs, end, own.get(layer.name)), layer)
+                route = np.maximum(route, _stream(_route(mine, group, costs, end), layer))
         work = np.maximum(neuron, synapse)
         steps[end] = getattr(costs.synchronisation(tiles), end) + route + work.max(axis=0, initial=0.0)
         if end == "nominal":
@@ -93,13 +99,10 @@ def step_times(
     return StepTimes(steps, busy, names, depth)
 
 
-def _span(layer: Layer, length: int, depth: int) -> slice:
-    return slice(layer.latency, length - depth + layer.latency)
-
-
-def _stream(counts: Floats) -> Floats:
-    """[T, N] as the stream of chip steps: all steps of the first sample, then of the second."""
-    return counts.T.reshape(-1)
+def _stream(times: Floats, layer: Layer) -> Floats:
+    """[T, N] as the stream of chip steps: all steps of the first sample, then of the second, as late as the layer is."""
+    late: Floats = np.roll(times.T.reshape(-1), layer.latency)
+    return late
 
 
 def _price(costs: Costs, term: str, end: End) -> float:

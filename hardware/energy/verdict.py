@@ -1,13 +1,14 @@
 """Verdict: whether the SNN beats a baseline, how sure that is, what it hangs on, and what would turn it.
 
 Dynamic energy is compared with dynamic energy, since a baseline has no static energy in it; the ratio with static energy
-stands beside it. Spike-driven energy is taken to follow the spike rate in proportion, updates to follow the steps.
+stands beside it. Where both are priced with one table, its prices move both. Spike-driven energy is taken to follow the spike
+rate in proportion, updates to follow the steps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,17 +19,19 @@ from filopodia.hardware.energy.baselines import Baseline
 from filopodia.hardware.energy.estimate import estimate_events
 from filopodia.hardware.energy.events import LayerEvents
 from filopodia.hardware.energy.prices import Costs, Price, Range
-from filopodia.hardware.energy.result import Estimate
+from filopodia.hardware.energy.result import Cause, Estimate
 from filopodia.hardware.energy.work import work
 from filopodia.hardware.program import Program
 
 UPDATES = ("neuron updates", "neuron updates, active", "neuron updates, idle", "state accesses (bytes)")
+ENDS = ("low", "nominal", "high")
+PRICED_BY = {"multiply-accumulates": "mac", "weight reads (bytes)": "weight_read", "activations (bytes)": "state_access"}
 SYNAPTIC = ("synops", "graded synops", "stored zeros", "missing columns", "weight reads (bytes)")
 
 
 @dataclass(frozen=True)
 class Swing:
-    """The SNN's dynamic energy over the baseline's with one price at its low and at its high, the others nominal.
+    """The SNN's dynamic energy over the baseline's with one price of `table` at its low and at its high, the others nominal.
 
     `turns`: the answer differs between the two ends, so the verdict hangs on this price.
     """
@@ -69,33 +72,37 @@ class Verdict:
     sentences: tuple[str, ...]
 
 
-def verdict(found: Estimate, events: Mapping[str, LayerEvents], program: Program, costs: Costs, baseline: Baseline) -> Verdict:
-    """Judge an estimate (of `events` priced with `costs`) against a baseline."""
-    snn, other = found.dynamic, baseline.energy
-    ratio = Range(_over(snn.low, other.high), _over(snn.nominal, other.nominal), _over(snn.high, other.low))
+Effects = Mapping[str, tuple[float, float]]
+
+
+def verdict(found: Estimate, effects: Effects, program: Program, costs: Costs, baseline: Baseline) -> Verdict:
+    """Judge an estimate, priced with `costs`, against a baseline; `effects` as `price_effects` finds them."""
+    snn, other = found.dynamic.nominal, baseline.energy.nominal
+    swings = _swings(found, effects, costs, baseline)
+    ratio = _ratio(found, costs, baseline, swings)
     answer: Literal["wins", "loses", "open"] = "wins" if ratio.high < 1 else "loses" if ratio.low > 1 else "open"
     nominal = {cause.name: cause.energy.nominal for cause in found.by_cause if cause.energy}
     fixed = sum(nominal.get(name, 0.0) for name in UPDATES)
-    driven = snn.nominal - fixed
+    driven = snn - fixed
     synaptic = sum(nominal.get(name, 0.0) for name in SYNAPTIC)
     neurons = sum(layer.neurons for layer in found.by_layer)
     rate = sum(layer.spikes for layer in found.by_layer if layer.neurons) / (neurons * found.steps) if neurons else 0.0
-    room = other.nominal - fixed
+    room = other - fixed
     break_even = rate * room / driven if driven > 0 and room > 0 else None
-    most = math.floor(found.steps * other.nominal / snn.nominal) if snn.nominal > 0 else 0
+    most = math.floor(found.steps * other / snn) if snn > 0 else 0
     done = work(program)
     density = done.macs / done.dense_macs
-    left = other.nominal - (snn.nominal - synaptic)
-    needed = max(0.0, 1 - density * left / synaptic) if synaptic > 0 and left > 0 else None
-    if needed is None and left > 0:
-        needed = 0.0
+    left = other - (snn - synaptic)
+    needed = None
+    if left > 0:
+        needed = max(0.0, 1 - density * left / synaptic) if synaptic > 0 else 0.0
     out = Verdict(
         baseline=baseline.name,
         baseline_costs=baseline.costs,
         costs=found.costs,
         ratio=ratio,
         answer=answer,
-        with_static=_over(found.total.nominal, other.nominal) if found.static else None,
+        with_static=_over(found.total.nominal, other) if found.static else None,
         rate=rate,
         break_even_rate=break_even,
         steps=found.steps,
@@ -103,39 +110,63 @@ def verdict(found: Estimate, events: Mapping[str, LayerEvents], program: Program
         sparsity=1 - density,
         sparsity_to_win=needed,
         spikes_per_synapse=found.synop_spread.mean / done.dense_macs,
-        swings=_swings(found, events, program, costs, baseline),
+        swings=swings,
         sentences=(),
     )
     return replace(out, sentences=_sentences(out))
+
+
+def price_effects(found: Estimate, events: Mapping[str, LayerEvents], program: Program, costs: Costs) -> Effects:
+    """The SNN's nominal dynamic energy, joules per sample, with each energy price at its low and at its high."""
+    sums = {name: _summed(layer) for name, layer in events.items()}
+    out = {}
+    for term, price in costs.energy.items():
+        ends = []
+        for value in (price.low, price.high):
+            fixed = msgspec.structs.replace(price, low=value, nominal=value, high=value)
+            energy: dict[str, Price] = {**costs.energy, term: fixed}
+            moved = estimate_events(sums, program, msgspec.structs.replace(costs, energy=energy, time={}, barrier=()))
+            ends.append(moved.dynamic.nominal / found.samples)
+        out[term] = (ends[0], ends[1])
+    return out
 
 
 def _over(a: float, b: float) -> float:
     return a / b if b > 0 else math.inf
 
 
-def _swings(
-    found: Estimate, events: Mapping[str, LayerEvents], program: Program, costs: Costs, baseline: Baseline
-) -> tuple[Swing, ...]:
-    """Each energy price at its ends, the others nominal; the SNN's and the baseline's."""
-    sums = {name: _summed(layer) for name, layer in events.items()}
-    samples = found.samples
-    other = baseline.energy.nominal
-    used = {constant.term for constant in found.constants if constant.section == "energy"}
+def _ratio(found: Estimate, costs: Costs, baseline: Baseline, swings: Sequence[Swing]) -> Range:
+    """SNN over baseline. Priced with one table, both move with its prices, one or all at a time; else either may err."""
+    snn, other = found.dynamic, baseline.energy
+    if costs.name != baseline.costs:
+        return Range(_over(snn.low, other.high), _over(snn.nominal, other.nominal), _over(snn.high, other.low))
+    shared = [_over(getattr(snn, end), sum(_at(costs, cause, end) for cause in baseline.causes)) for end in ENDS]
+    reused = other.high / sum(_at(costs, cause, "high") for cause in baseline.causes)  # more than 1: weights fetched again
+    alone = [end for swing in swings for end in (swing.at_low, swing.at_high)]
+    return Range(min(shared + alone) / max(reused, 1.0), _over(snn.nominal, other.nominal), max(shared + alone))
+
+
+def _at(costs: Costs, cause: Cause, end: str) -> float:
+    """A baseline's joules of one cause with its price at an end of its range, and the same use of it."""
+    price = costs.energy[PRICED_BY[cause.name]].si
+    return cause.energy.nominal * getattr(price, end) / price.nominal if cause.energy and price.nominal else 0.0
+
+
+def _swings(found: Estimate, effects: Effects, costs: Costs, baseline: Baseline) -> tuple[Swing, ...]:
+    snn, other = found.dynamic.nominal, baseline.energy.nominal
+    together = costs.name == baseline.costs
     swings = []
-    for term in used:
-        price = costs.energy[term]
-        ends = []
-        for value in (price.low, price.high):
-            fixed = msgspec.structs.replace(price, low=value, nominal=value, high=value)
-            energy: dict[str, Price] = {**costs.energy, term: fixed}
-            moved = estimate_events(sums, program, msgspec.structs.replace(costs, energy=energy, time={}, barrier=()))
-            ends.append(_over(moved.dynamic.nominal / samples, other))
-        swings.append(_swing(costs.name, term, ends[0], ends[1]))
+    for term, (low, high) in effects.items():
+        at = {"low": other, "high": other}
+        for cause in baseline.causes:
+            if together and PRICED_BY[cause.name] == term and cause.energy:
+                at = {end: other - cause.energy.nominal + _at(costs, cause, end) for end in at}
+        swings.append(_swing(costs.name, term, _over(low, at["low"]), _over(high, at["high"])))
     for cause in baseline.causes:
-        if cause.energy is None:
+        if cause.energy is None or together:
             continue
         rest = other - cause.energy.nominal
-        at_low, at_high = (_over(found.dynamic.nominal, rest + end) for end in (cause.energy.low, cause.energy.high))
+        at_low, at_high = _over(snn, rest + cause.energy.low), _over(snn, rest + cause.energy.high)
         swings.append(_swing(baseline.costs, cause.name, at_low, at_high))
     moving = [swing for swing in swings if swing.at_low != swing.at_high]
     return tuple(sorted(moving, key=lambda s: (-abs(s.at_high - s.at_low), s.table, s.term)))
@@ -174,7 +205,7 @@ def _sentences(v: Verdict) -> tuple[str, ...]:
     if v.steps_to_win is None:
         out.append("Even a single step at this rate costs more.")
     else:
-        out.append(f"At this rate it wins with up to {v.steps_to_win} steps; it takes {v.steps}.")
+        out.append(f"At this rate it wins with up to {v.steps_to_win} step{'s'[: v.steps_to_win > 1]}; it takes {v.steps}.")
     if v.sparsity_to_win is None:
         out.append("No sparsity of its synapses would do: the rest alone costs more.")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,10 @@ def write(runs: Sequence[Run], folder: Path, prefix: str, run_cfg: RunCfg, actor
                 for state, file in layer["record"].items():
                     size = run.samples * run.steps * layer["size"] * (1 if state == "spikes" else 4)
                     with (folder / file).open("wb") as room:
-                        os.posix_fallocate(room.fileno(), 0, size)
+                        if sys.platform == "linux":
+                            os.posix_fallocate(room.fileno(), 0, size)  # else a full disk would kill Lava in the middle
+                        else:
+                            room.truncate(size)
     except OSError as error:
         raise LavaError(
             f"no room for the recordings of this run: {error.strerror}",

@@ -51,7 +51,7 @@ def follow(
             if kind == "failed":
                 raise stopped("it raised an exception", event["traceback"], WAYS_OUT)
             if kind == "died":
-                raise stopped(*_death(event))
+                raise stopped(*death(event))
             if kind == "no board":
                 raise _no_board(event["python"])
             if kind == "ready":
@@ -82,7 +82,7 @@ def _no_board(python: str) -> LavaError:
     )
 
 
-def _death(event: dict[str, Any]) -> tuple[str, str, str]:
+def death(event: dict[str, Any]) -> tuple[str, str, str]:
     """What happened, its details and a way out, when one of Lava's own processes ended."""
     ends = event["ends"]
     if event["traceback"]:

@@ -22,7 +22,7 @@ __all__ = ["LavaStopped", "run_lava", "run_many"]
 
 Progress = Callable[[str, int, int], None]
 
-FOLDER_PREFIX = "filopodia-lava-"
+FOLDER_PREFIX = "filopodia-"  # the names of shared memory begin with the folder's, and macOS takes no more than 31 letters
 WORKER = Path(__file__).with_name("worker.py")
 
 

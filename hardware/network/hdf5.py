@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filopodia.errors import FileError, FilopodiaError
+from filopodia.hardware.network.hdf5_text import fault_in_text
 
 MAX_BYTES = 2**31  # declared size of all arrays together; the largest published graphs stay under 2**28
 MAX_RATIO = 1100  # to the size of the file: gzip shrinks a thousand times at most, more is an array that is not there
@@ -26,7 +28,7 @@ def open_hdf5(path: Path) -> Iterator[Reader]:
             yield Reader(path, file)
     except FilopodiaError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, MemoryError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, RecursionError, MemoryError, zlib.error) as error:
         raise FileError(
             f"cannot be read as HDF5: {error}", where=str(path), fix="get the file again, or write it again"
         ) from error
@@ -82,6 +84,10 @@ class Reader:
             raise self.wrong(f"{key!r} keeps its data in another file", at, fix="store the data in the file itself")
         if dataset.dtype.kind not in "fiubSO" or (dataset.dtype.kind == "O" and not h5py.check_string_dtype(dataset.dtype)):
             raise self.wrong(f"{key!r} holds {dataset.dtype}", at, allowed="numbers or text")
+        if dataset.dtype.kind == "O":
+            fault = fault_in_text(self.path, dataset, self.most)
+            if fault:
+                raise self.wrong(f"{key!r} {fault}", at, fix="write the file again, with h5py or nir")
         self.bytes += int(dataset.size or 0) * int(dataset.dtype.itemsize)
         if self.bytes > self.most:
             raise self.wrong(

@@ -28,6 +28,8 @@ from filopodia.hardware.network.network import Semantics
 
 Floats = NDArray[np.floating[Any]]
 
+MOST_DISTINCT = 1024  # time constants in one layer; more have been trained one by one, and are no plain numbers
+
 
 @dataclass(frozen=True, eq=False)
 class Neuron:
@@ -129,10 +131,9 @@ def _simple(values: Any, factor: float) -> NDArray[np.float64]:
     fraction is meant, here 2: the float32 a trained network divides by is then met exactly, not off by one bit.
     """
     small = _compact(np.asarray(values))
-    exact = small.astype(np.float64) * factor
-    if small.dtype != np.float32 or small.size > 4096:
-        return _near_one(exact)
     distinct, where = np.unique(small, return_inverse=True)
+    if small.dtype != np.float32 or distinct.size > MOST_DISTINCT:
+        return _near_one(small.astype(np.float64) * factor)
     meant = [_simplest(stored, float(stored) * factor, factor) for stored in distinct]
     return np.asarray(meant, dtype=np.float64)[where].reshape(small.shape)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import int8, int64, uint8, uint64
 
-from filopodia.hardware.simulator.compiled import inlined, kernel
+from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
 from filopodia.hardware.simulator.simd import from_bits, greater, loader, mask_bits, ones, select, splat, store, trailing_zeros
 
 WORD = (0,)
@@ -64,7 +64,9 @@ read_word = inlined(_read_word)
 write_word = inlined(_write_word)
 
 
-def _pack(x: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, at: Any, bits: Any, sums: Any) -> None:
+def _pack(
+    x: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, at: Any, bits: Any, sums: Any, _stamp: Any = STAMP
+) -> None:
     """Spikes x uint8 [T, N, size] of samples `samples[0]..samples[1]` to bits; `sums` [T, n] counts them."""
     some = load_bytes(bits, uint64(0), WORD)
     none = some ^ some
@@ -97,7 +99,9 @@ def _pack(x: Any, samples: Any, steps: Any, places: Any, channels: Any, words: A
             sums[t, n] = count
 
 
-def _unpack(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, x: Any) -> None:
+def _unpack(
+    bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, x: Any, _stamp: Any = STAMP
+) -> None:
     """Bits to spikes x uint8 [T, N, size] for samples `samples[0]..samples[1]`."""
     some = load_bytes(bits, uint64(0), WORD)
     none = some ^ some
@@ -123,7 +127,9 @@ def _unpack(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels:
                         write_word(flat, where, places - first, square[uint64(channel - 64 * k)], none)
 
 
-def _add_rates(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, rates: Any) -> None:
+def _add_rates(
+    bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, rates: Any, _stamp: Any = STAMP
+) -> None:
     """Spikes summed over time, into rates int32 [N, size]."""
     some = load_bytes(bits, uint64(0), WORD)
     none = some ^ some
@@ -143,7 +149,16 @@ def _add_rates(bits: Any, at: Any, samples: Any, steps: Any, places: Any, channe
 
 
 def _weigh(
-    bits: Any, at: Any, samples: Any, steps: Any, places: Any, channels: Any, words: Any, weight: Any, sums: Any
+    bits: Any,
+    at: Any,
+    samples: Any,
+    steps: Any,
+    places: Any,
+    channels: Any,
+    words: Any,
+    weight: Any,
+    sums: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """For each step and sample the sum of `weight` [size, place after place] over the spikes, into sums [T, N]."""
     for n in range(samples[1] - samples[0]):
@@ -199,6 +214,7 @@ def _to_lanes(
     stride: Any,
     width: Any,
     square: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """Bits of `count` samples to vectors; `homes[place]` is the vector of a place's first channel; `square` is 64 words."""
     places = homes.shape[0]
@@ -246,6 +262,7 @@ def _from_lanes(
     channels: Any,
     words: Any,
     square: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """Vectors to bits of `count` samples."""
     places = homes.shape[0]

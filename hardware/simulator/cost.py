@@ -9,11 +9,11 @@ from filopodia.hardware.simulator.digits import LanePlan
 from filopodia.hardware.simulator.prepared import Prepared
 
 # Nanoseconds on one core (benchmarks/simulator_kernels.py); only their ratios matter.
-DIGIT = 0.8  # kernel S, one vector counted
-ROW = 40.0  # kernel S, one row of one chunk, whatever is in it
-LANE = 0.35  # kernel S, one neuron and step: sums from bit planes, update
-ROW_BYTE = 1 / 60.0  # kernel G, one weight of one arriving spike
-NEURON = 0.45  # kernel G, one neuron and step: update, list of spikes
+DIGIT, DIGIT_WORD = 0.67, 0.06  # kernel S, one vector counted, and each of its words
+ROW = 20.0  # kernel S, one row of one chunk, whatever is in it
+LANE = 0.5  # kernel S, one neuron and step: sums from bit planes, update
+ROW_BYTE = 1 / 65  # kernel G, one weight of one arriving spike
+NEURON = 0.5  # kernel G, one neuron and step: update, list of spikes
 TURN = 0.1  # between the two kernels' layouts, one neuron and step
 DENSE_LANE = 8  # steps in a chunk
 
@@ -42,7 +42,10 @@ def choose(
     chunks = -(-steps // DENSE_LANE) * -(-samples // (8 * width))
     lanes = chunks * DENSE_LANE * 8 * width
     places = len(plan.out_place)
-    s = chunks * places * (plan.digits.total * DIGIT * (width + 4) / 12 + len(plan.out_row) * ROW) + node.size * lanes * LANE
+    s = (
+        chunks * places * (plan.digits.total * (DIGIT + DIGIT_WORD * width) + len(plan.out_row) * ROW)
+        + node.size * lanes * LANE
+    )
     g = node.padded * samples * steps * NEURON
     for connection in prepared.program.into(layer.name):
         source = prepared.nodes[connection.source]

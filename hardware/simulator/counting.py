@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.program import Connection, Conv, Program, Sparse
 from filopodia.hardware.simulator.geometry import grid
-from filopodia.hardware.simulator.reference import effective
+from filopodia.hardware.simulator.reference import acting
 
 Int64 = NDArray[np.int64]
 
@@ -15,7 +15,7 @@ Int64 = NDArray[np.int64]
 def fan_out(program: Program, connection: Connection) -> Int64:
     """Non-zero synapses of each source neuron over this connection, int64 [n_source]."""
     synapses = connection.synapses
-    present = effective(connection) != 0
+    present = acting(connection) != 0
     if isinstance(synapses, Conv):
         return _conv_fan_out(program, connection, present)
     if isinstance(synapses, Sparse):
@@ -66,7 +66,7 @@ def destinations(program: Program) -> dict[str, Int64]:
 def _pairs(program: Program, connection: Connection, core_of: Int64, cores: int) -> Int64:
     """Sorted `source * cores + core` of every core that each source neuron reaches."""
     synapses = connection.synapses
-    weight = effective(connection)
+    weight = acting(connection)
     if not isinstance(synapses, Conv):
         if isinstance(synapses, Sparse):
             target = np.repeat(np.arange(synapses.shape[0]), np.diff(synapses.indptr))[weight != 0]

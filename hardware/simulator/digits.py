@@ -107,8 +107,8 @@ class LanePlan:
     out_place: NDArray[np.int64]
     params: tuple[NDArray[np.int32], ...]  # keep_u, keep_v, bias, threshold
     planes: int
-    block: int
     memoryless: bool
+    bounded: bool
     leaks: bool
     subtract: bool
     up: int
@@ -151,6 +151,11 @@ def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer) -> LanePl
     params = tuple(
         np.ascontiguousarray(np.asarray(x, np.int32).reshape(-1)[: None if each(np.asarray(x), layer) else 1]) for x in values
     )
+    memoryless = bool((layer.du == 4095).all()) and largest * 2.0 ** max(lowest, 0) < 2**17
+    # |v| stays below drive / (dv / 4096), the sum of what a leak leaves of a constant drive
+    drive = largest * 2.0 ** max(lowest, 0) * 64 + float(np.abs(bias).max())
+    leak, lowest_threshold = int(layer.dv.min()), int(layer.vth.min())
+    bounded = memoryless and leak > 0 and lowest_threshold >= 0 and drive * (4096 / leak + 1) < 2**23
     return LanePlan(
         digits,
         tuple(c.source for c in into),
@@ -159,8 +164,8 @@ def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer) -> LanePl
         out_place.astype(np.int64),
         params,
         planes,
-        4 if any(convolved) else 1,
-        bool((layer.du == 4095).all()) and largest * 2.0 ** max(lowest, 0) < 2**17,
+        memoryless,
+        bounded,
         bool((layer.dv != 0).any()),
         layer.reset == "subtract",
         shift + 6 if shift >= 0 else 0,

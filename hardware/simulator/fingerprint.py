@@ -9,14 +9,14 @@ from numba import int32, uint64
 from numpy.typing import NDArray
 
 from filopodia.hardware.program import Program, Sparse
-from filopodia.hardware.simulator.compiled import kernel
+from filopodia.hardware.simulator.compiled import STAMP, kernel
 from filopodia.hardware.simulator.simd import loader, splat, store
 
 WIDTH = (0,) * 4
 load = loader(32, 16)
 
 
-def _digest(data: Any, sums: Any) -> None:
+def _digest(data: Any, sums: Any, _stamp: Any = STAMP) -> None:
     """Mix `data` uint8 (a multiple of 256 bytes is used) into 64 running products `sums` int32."""
     h = load(sums, uint64(0), WIDTH)
     factor = splat(int32(16777619), h)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import int16, int32, int64, uint64
 
-from filopodia.hardware.simulator.compiled import inlined, kernel
+from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
 from filopodia.hardware.simulator.neuron import decay, hold, wrap
 from filopodia.hardware.simulator.simd import (
     caster,
@@ -287,6 +287,7 @@ def _gather(
     synops: Any,
     rec_u: Any,
     rec_v: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """Run `stages` [s, (first layer, last layer)] for samples `samples[0]..samples[1]` of a tile of `tile` samples.
 

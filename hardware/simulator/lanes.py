@@ -14,7 +14,7 @@ from typing import Any
 
 from numba import int8, int16, int32, int64, uint64
 
-from filopodia.hardware.simulator.compiled import inlined, kernel
+from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
 from filopodia.hardware.simulator.neuron import decay, hold, wrap
 from filopodia.hardware.simulator.simd import caster, greater, loader, select, shift_right_logical, splat, store
 
@@ -81,28 +81,28 @@ def _count_planes(
 ) -> None:
     """One row: the bit planes of the sum over digits of 2^k * spike vector, `total` of them, at `planes`.
 
-    Per power: `s` starts as the odd one out of the carries from below and of the digits, then takes two vectors at a time;
-    what overflows goes to the list of carries for the next power (two lists in turn).
+    Per power, `s` takes two vectors at a time, and what overflows goes to the list of carries for the next power (two lists in
+    turn), which a zero fills up to an even number.
     """
     w = uint64(len(width))
     carry_in = planes + uint64(PLANES)
     carry_out = carry_in + carry_room
     digit_planes, sources = uint64(counts.shape[1]), uint64(counts.shape[2])
-    carries = uint64(0)
+    zero = load(words, uint64(0), width)  # vector 0
+    carries, last = uint64(0), uint64(0)
     plane = uint64(0)
     while plane < digit_planes or (carries > uint64(0) and plane < total):
         new = uint64(0)
-        odd = carries & uint64(1)
-        s = load(words, (carry_in + carries - uint64(1)) * w * odd, width)  # vector 0 is all zero
+        s = zero
         if plane < digit_planes:
             for source in range(sources):
                 n = uint64(counts[row, plane, source])
                 base = uint64(bases[source, place]) + chunk
                 single = n & uint64(1)
                 a = load(words, (base + uint64(ops[at])) * w * single, width)
-                store(words, (carry_out + new) * w, s & a)
-                new += odd & single
-                odd = odd | single if source == uint64(0) else uint64(1)
+                if source > uint64(0):
+                    store(words, (carry_out + new) * w, s & a)
+                    new += uint64(1)
                 s = s ^ a
                 at += single
                 end = at + (n - single)
@@ -114,9 +114,8 @@ def _count_planes(
                     s = either ^ s
                     new += uint64(1)
                     at += uint64(2)
-                odd = uint64(1)
         pair = uint64(0)
-        while pair + uint64(1) < carries:
+        while pair < carries:
             a = load(words, (carry_in + pair) * w, width)
             b = load(words, (carry_in + pair + uint64(1)) * w, width)
             either = a ^ b
@@ -125,12 +124,15 @@ def _count_planes(
             new += uint64(1)
             pair += uint64(2)
         store(words, (planes + plane) * w, s)
+        if plane >= digit_planes and last == uint64(1):
+            new = uint64(0)  # a single carry and the zero beside it cannot overflow
+        store(words, (carry_out + new) * w, zero)
+        carries = new + (new & uint64(1))
+        last = new
         plane += uint64(1)
-        carries = new
         carry_in, carry_out = carry_out, carry_in
     while plane < total:
-        a = load(words, uint64(0), width)
-        store(words, (planes + plane) * w, a)
+        store(words, (planes + plane) * w, zero)
         plane += uint64(1)
 
 
@@ -155,31 +157,32 @@ def _lanes_layer(
     rows: Any,
     places: Any,
     width: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """Rows `rows[0]..rows[1]` at places `places[0]..places[1]` of a layer: count, update, write spikes.
 
     `words` holds the vectors of the tile: vector 0 is zero, scratch starts at vector `scratch`, digit d of a source is vector
     `bases[source, place] + ops[d]`. `setting` is steps, stride from one chunk of 8 steps to the next, planes, places in all,
-    places per block, room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples.
+    room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples, and
+    whether v cannot reach its bounds.
     """
     w = uint64(len(width))
     steps, stride, total = setting[0], uint64(setting[1]), uint64(setting[2])
-    places_in_all, block, carry_room = setting[3], setting[4], uint64(setting[5])
-    groups, chunks = setting[11], (steps + 7) // 8
-    memoryless, leaks, subtract = setting[6] != 0, setting[7] != 0, setting[8] != 0
+    places_in_all, carry_room = setting[3], uint64(setting[4])
+    groups, chunks = setting[10], (steps + 7) // 8
+    memoryless, leaks, subtract = setting[5] != 0, setting[6] != 0, setting[7] != 0
+    bounded = setting[11] != 0
     planes = uint64(scratch)
     like = to_whole(load_bytes(words, uint64(0), width))
-    up, down = splat(int32(setting[9]), like), splat(int32(setting[10]), like)
-    rounds_down = setting[10] != 0
+    up, down = splat(int32(setting[8]), like), splat(int32(setting[9]), like)
+    rounds_down = setting[9] != 0
     silent = load_bytes(words, uint64(0), width)
     none = splat(int32(0), like)
-    blocks = (places[1] - places[0] + block - 1) // block
-    for group_block in range(groups * blocks):
-        group, first = group_block // blocks, places[0] + group_block % blocks * block
-        for row in range(rows[0], rows[1]):
-            constant = splat(int32(constants[row]), like)
-            constant_half = splat(int16(constants[row]), to_half(silent))
-            for place in range(first, min(first + block, places[1])):
+    for group in range(groups):
+        for place in range(places[0], places[1]):
+            for row in range(rows[0], rows[1]):
+                constant = splat(int32(constants[row]), like)
+                constant_half = splat(int16(constants[row]), to_half(silent))
                 neuron = uint64(row * places_in_all + place)
                 factor_u = splat(int32(keep_u[neuron if keep_u.size > 1 else uint64(0)]), like)
                 factor_v = splat(int32(keep_v[neuron if keep_v.size > 1 else uint64(0)]), like)
@@ -213,7 +216,9 @@ def _lanes_layer(
                         u = a if memoryless else wrap(decay(u, factor_u) + a)
                         if leaks:
                             v = decay(v, factor_v)
-                        v = hold(v + u + offset)
+                        v = v + u + offset
+                        if not bounded:
+                            v = hold(v)
                         fired = greater(v, fires)
                         v = select(fired, v - fires if subtract else none, v)
                         spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
@@ -234,6 +239,7 @@ def _lanes_count(
     stride: Any,
     sums: Any,
     width: Any,
+    _stamp: Any = STAMP,
 ) -> None:
     """Weighted spike counts: every row (24 bits each) is added to `sums` [tiles of a group and a chunk, 8, 8 * W] int32."""
     w = uint64(len(width))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.program import Connection, Conv, Input, Layer, Program, Sparse
 from filopodia.hardware.simulator.geometry import Grid, grid, image
-from filopodia.hardware.simulator.reference import effective
+from filopodia.hardware.simulator.reference import acting
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -125,7 +125,7 @@ def binary(program: Program, connection: Connection) -> bool:
 
 def rows(connection: Connection) -> tuple[Int64, NDArray[np.integer], NDArray[np.int16]]:
     """Non-zero weights of a Dense or Sparse connection: row starts, source neurons, weights."""
-    weight = effective(connection)
+    weight = acting(connection)
     if isinstance(connection.synapses, Sparse):
         sparse = connection.synapses
         keep = weight != 0
@@ -138,7 +138,7 @@ def rows(connection: Connection) -> tuple[Int64, NDArray[np.integer], NDArray[np
 
 def largest_sum(connection: Connection) -> int:
     """The largest magnitude that a sum of weights of one target neuron can reach with binary messages."""
-    weight = effective(connection)
+    weight = acting(connection)
     if isinstance(connection.synapses, Sparse):
         indptr = connection.synapses.indptr
         totals = []

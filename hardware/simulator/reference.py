@@ -86,7 +86,7 @@ def arriving(program: Program, connection: Connection, messages: NDArray[Any]) -
         source, target = program.nodes[connection.source].shape, program.nodes[connection.target].shape
         total = shift(_int32(_convolve(connection, sent, source, target)).astype(np.int64), connection.weight_exp)
         return _int32((total + STATE_LIMIT) % (2 * STATE_LIMIT) - STATE_LIMIT)
-    weight = effective(connection).astype(np.int64)
+    weight = effective(connection)
     if isinstance(synapses, Sparse):
         matrix = np.zeros(synapses.shape, np.int64)
         np.add.at(matrix, (np.repeat(np.arange(len(matrix)), np.diff(synapses.indptr)), synapses.indices), weight)
@@ -94,8 +94,13 @@ def arriving(program: Program, connection: Connection, messages: NDArray[Any]) -
     return _int32(shift(_int32(sent @ weight.T).astype(np.int64), connection.weight_exp))
 
 
-def effective(connection: Connection) -> NDArray[np.int16]:
-    """The weights that act, in the synapses' own layout.
+def effective(connection: Connection) -> NDArray[Any]:
+    """The weights that act, int64 in the synapses' own layout; see `acting`."""
+    return acting(connection).astype(np.int64)
+
+
+def acting(connection: Connection) -> NDArray[np.int16]:
+    """The weights that act, int16 in the synapses' own layout.
 
     For Dense and Sparse Lava clips to [-256, 255] (mixed) or to 0..255 of the forced sign, then floors the magnitude of an
     inhibitory and the value of any other weight to the grid 2^(8 - weight_bits + mixed). Conv weights are left alone.

@@ -12,7 +12,7 @@ from filopodia.hardware.program import Connection, Conv, Layer, Program, Sparse
 from filopodia.hardware.simulator.counting import fan_out
 from filopodia.hardware.simulator.gather import BLOCKS, CONNECTION, LAYER
 from filopodia.hardware.simulator.plan import Node, binary, each, largest_sum, layout, rows, trailing_zeros
-from filopodia.hardware.simulator.reference import effective
+from filopodia.hardware.simulator.reference import acting
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def build(program: Program, nodes: dict[str, Node], first: int, last: int, value
 
 def _is_narrow(program: Program, connection: Connection) -> bool:
     """Whether weights fit a byte and sums 16 bits."""
-    weight = effective(connection)
+    weight = acting(connection)
     if isinstance(connection.synapses, Conv) and connection.synapses.groups > 1:
         return False
     zeros = trailing_zeros(weight)
@@ -193,7 +193,7 @@ def _matrix(connection: Connection, source: Node, target: Node) -> NDArray[np.in
         matrix = np.zeros((target.size, source.size), np.int16)
         np.add.at(matrix, (np.repeat(np.arange(target.size), np.diff(starts)), columns), data)
     else:
-        matrix = effective(connection)
+        matrix = acting(connection)
     turned = source.by_place(matrix).reshape(target.channels, target.places, source.size)
     result: NDArray[np.int16] = turned.swapaxes(0, 1)
     return result

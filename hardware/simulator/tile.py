@@ -250,7 +250,6 @@ class Tile:
                 prepared.vectors,
                 plan.planes,
                 len(plan.out_place),
-                plan.block,
                 self.prepared.carries,
                 plan.memoryless,
                 plan.leaks,
@@ -258,6 +257,7 @@ class Tile:
                 plan.up,
                 plan.down,
                 self.groups,
+                plan.bounded,
             ],
             np.int64,
         )

@@ -25,6 +25,5 @@ def main(words: Sequence[str]) -> None:
 
 
 def insisting(config: Config) -> Config:
-    """The same settings, with `auto` made `always`."""
-    use = "always" if config.lava.use == "auto" else config.lava.use
-    return msgspec.structs.replace(config, lava=msgspec.structs.replace(config.lava, use=use))
+    """The same settings, with Lava wanted whatever a whole run would do."""
+    return msgspec.structs.replace(config, lava=msgspec.structs.replace(config.lava, use="always"))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
 from types import TracebackType
 
 from filopodia.config import Config, save_config
@@ -29,8 +27,7 @@ class TwinTraining:
         self.folder, self.config, self.force = folder, twin_of(config), force
         self.wanted = wants_twin(config)
         self.process: subprocess.Popen[bytes] | None = None
-        self.files = ExitStack()
-        self.said = self.files.enter_context(tempfile.TemporaryFile())
+        self.said = folder.twin / "training.log"
 
     def __enter__(self) -> TwinTraining:
         if self.wanted:
@@ -38,7 +35,8 @@ class TwinTraining:
             save_config(twin, self.config)
             if len(os.sched_getaffinity(0)) > 1 and (self.force or not up_to_date(TRAIN, twin, self.config)):
                 command = [sys.executable, "-m", "filopodia", "train", str(twin.path), *(["--force"] if self.force else [])]
-                self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self.said)
+                with self.said.open("wb") as said:
+                    self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         return self
 
     def wait(self, progress: Progress | None) -> bool:
@@ -60,8 +58,7 @@ class TwinTraining:
         """How the background training ended, when it did not end well; "" otherwise."""
         if self.process is None or not self.process.returncode:
             return ""
-        self.said.seek(0)
-        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        lines = self.said.read_text(errors="replace").strip().splitlines()
         return f"exit code {self.process.returncode}{': ' + lines[-1] if lines else ''}"
 
     def epochs_done(self) -> int:
@@ -73,4 +70,4 @@ class TwinTraining:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
-        self.files.close()
+        self.said.unlink(missing_ok=True)

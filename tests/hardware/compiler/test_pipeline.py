@@ -159,3 +159,29 @@ def test_weights_that_are_no_numbers_are_refused_by_name(make_network, value):
     weight[1, 2] = value
     with pytest.raises(InputError, match=r"input -> n: 1 weights that are not finite"):
         hardware.compile(make_network({"fc": nir.Linear(weight), "n": _if((3,))}, (4,)))
+
+
+def test_a_network_trained_on_the_integer_grid_is_deployed_as_it_was_trained(make_network):
+    """Weights, biases and threshold on the grid of a scale that the file names: nothing is rounded any more."""
+    rng = np.random.default_rng(5)
+    scale = 601.0  # of the voltage; the leak halves what comes in
+    whole = 2 * rng.integers(-127, 128, (30, 40)) * (rng.random((30, 40)) < 0.3)
+    bias = rng.integers(-1500, 1500, 30) / 16
+    weight, offset = (whole / scale * 2).astype(np.float32), (bias / scale * 2).astype(np.float32)
+    network = make_network(
+        {"fc": nir.Affine(weight, offset), "n": _lif((30,), 1.0)}, (40,), metadata={"scales": {"n": scale}}, comparison=">="
+    )
+    program = hardware.compile(network)
+    synapses = program.connections[0].synapses
+    assert isinstance(synapses, Sparse)
+    dense = np.zeros(whole.shape, int)
+    dense[np.repeat(np.arange(30), np.diff(synapses.indptr)), synapses.indices] = synapses.data
+    np.testing.assert_array_equal(dense, whole)
+    layer = program.layers[0]
+    assert int(layer.vth) == 601
+    np.testing.assert_array_equal(layer.bias * 2.0 ** (layer.bias_exp - 6), bias)
+    spikes = rng.random((60, 20, 40)) < 0.3
+    expected = hardware.simulate(network, spikes).spikes["n"]
+    found = hardware.simulate(program, spikes).spikes["n"]
+    assert expected.mean() > 0.02
+    assert np.mean(found != expected) < 2e-4

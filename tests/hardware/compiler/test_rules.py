@@ -44,6 +44,18 @@ def test_each_rule_is_seen(program, rule):
     assert all((violation.layer, violation.value, violation.limit, violation.source, violation.fix))
 
 
+def test_loihi_1_has_neither_graded_messages_nor_soft_reset():
+    soft = Layer("a", (4,), *(np.asarray(x, np.int32) for x in (4095, 0, 10, 0)), reset="subtract")
+    program = Program(
+        (Input("input", (4,), message_bits=4),),
+        (soft,),
+        (Connection("input", "a", Dense(np.full((4, 4), 2, np.int16)), message_bits=4),),
+        ("a",),
+    )
+    assert [v.rule for v in check(program, load_chip("loihi1"))] == ["reset", "message_bits"]
+    assert check(program, load_chip("loihi2")) == ()
+
+
 def test_all_broken_rules_come_at_once():
     program = _program(_layer("a", vth=-5, dv=5000, bias=9999), delay=70, weight_exp=-2)
     assert {v.rule for v in check(program, load_chip("loihi2"))} == {"vth", "dv", "bias", "delay", "weight_exp"}

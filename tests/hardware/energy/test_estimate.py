@@ -166,7 +166,7 @@ def test_idle_neurons_are_those_at_rest() -> None:
 
 def test_totals_from_counts_alone_price_the_same_synops() -> None:
     program, activity = small()
-    program = replace(program, connections=program.connections[:3], cores=())
+    program = replace(program, connections=program.connections[:3])
     full = count_events(activity, program)
     counts = {
         name: Counts(e.spikes.sum(axis=0), e.all_synops.sum(axis=0), e.updates.sum(axis=0), e.messages.sum(axis=0))
@@ -176,6 +176,20 @@ def test_totals_from_counts_alone_price_the_same_synops() -> None:
     ours, theirs = estimate(activity, program, "loihi1/davies2018"), estimate(bare, program, "loihi1/davies2018")
     synops = {c.name: c.count for c in ours.by_cause}["synops"]
     assert {c.name: c.count for c in theirs.by_cause}["synops"] == synops
+    assert ours.placed
+    assert not theirs.placed
+    assert any("totals only" in text for text in theirs.uncounted)
+    assert theirs.timing is not None
+    assert theirs.timing.bottleneck in ("c", "s", "d")
+
+
+def test_neuron_updates_of_the_lsnn_on_loihi() -> None:
+    """330 neurons, sequential MNIST: 26.4 nJ per step measured on Loihi 1's cores (intel-nrc-ecosystem/models)."""
+    program, activity = small(cores=False)
+    program = replace(program, layers=(layer("s", (330,)),), connections=(), outputs=("s",))
+    activity = replace(activity, spikes={"in": activity.spikes["in"], "s": np.zeros((4, 3, 330), bool)})
+    found = estimate(activity, program, "loihi1/davies2018").dynamic
+    assert found.low / 4 < 26.4e-9 < found.high / 4
 
 
 def test_energy_is_counts_times_prices() -> None:

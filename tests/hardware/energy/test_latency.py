@@ -42,11 +42,9 @@ def test_a_step_lasts_as_long_as_its_slowest_core() -> None:
     times = step_times(program, count_events(activity, program), costs)
     assert times is not None
     barrier = costs.synchronisation(2).nominal
-    assert len(times.steps["nominal"]) == 3 * 2 + 2
+    assert len(times.steps["nominal"]) == 3 * 2
     quiet = 800 * 8.4e-9  # neuron updates of core 0
-    expected = np.full(8, barrier + quiet)
-    expected[0] = barrier + 0.0  # the first step reaches no layer yet
-    expected[7] = barrier + 4 * 8.4e-9  # the last layer's last step
+    expected = np.full(6, barrier + quiet)
     busy = 8000 * 3.5e-9
     assert busy > quiet
     expected[2] = barrier + busy + 3 * 5.3e-9  # three hops each
@@ -54,7 +52,7 @@ def test_a_step_lasts_as_long_as_its_slowest_core() -> None:
     np.testing.assert_allclose(times.steps["nominal"], expected)
     assert (times.steps["low"] <= times.steps["nominal"]).all()
     assert (times.steps["nominal"] <= times.steps["high"]).all()
-    np.testing.assert_allclose(times.sample_latency(2, 3), [expected[0:5].sum(), expected[3:8].sum()])
+    np.testing.assert_allclose(times.sample_latency(2, 3), [expected[0:5].sum(), expected[3:6].sum() + expected[:2].sum()])
 
 
 def test_bottleneck_and_imbalance() -> None:
@@ -78,6 +76,17 @@ def test_measured_rates_of_layers_replace_the_tables() -> None:
         estimate(activity, program, "loihi1/davies2018", synop_s={"x": 1e-9})
     with pytest.raises(InputError, match="step_s = -1"):
         estimate(activity, program, "loihi1/davies2018", step_s=-1)
+
+
+def test_a_pace_that_the_chip_cannot_keep_is_said() -> None:
+    program, activity = two_layers()
+    easy, hard = (estimate(activity, program, "loihi1/davies2018", step_s=pace) for pace in (1e-3, 10e-6))
+    assert easy.timing is not None
+    assert hard.timing is not None
+    assert easy.timing.step.nominal == pytest.approx(1e-3)
+    assert not any("cannot keep" in text for text in easy.assumptions)
+    assert hard.timing.step.nominal > 10e-6
+    assert any("cannot keep that pace: 16.7%" in text for text in hard.assumptions)
 
 
 def test_without_time_prices_there_is_no_time() -> None:

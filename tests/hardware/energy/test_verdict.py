@@ -86,6 +86,16 @@ def test_a_price_that_turns_the_verdict_is_named() -> None:
     assert json.dumps(found.to_dict())
 
 
+def test_prices_of_one_table_move_both_sides() -> None:
+    found, _ = judged()
+    for verdict in found.like_for_like_verdicts:
+        assert verdict.costs == verdict.baseline_costs == "cmos45/int8"
+        other = next(one for one in found.anns if one.name == verdict.baseline and one.costs == verdict.costs)
+        apart = found.like_for_like.dynamic.high / other.energy.low
+        assert verdict.ratio.low <= verdict.ratio.nominal <= verdict.ratio.high < apart
+        assert all(verdict.ratio.low <= end <= verdict.ratio.high for s in verdict.swings for end in (s.at_low, s.at_high))
+
+
 def test_accuracies_of_trained_baselines_are_kept() -> None:
     program, activity = chain()
     found = against_baselines(activity, program, "loihi1", accuracies={"cmos45/int8 ANN": 0.97})

@@ -12,6 +12,7 @@ import pytest
 
 from filopodia.hardware.lava.runner import run_many
 from filopodia.hardware.simulator import reference
+from filopodia.hardware.simulator.simulate import simulate
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 LIVE = {"threads": 100, "processes": 6}
@@ -40,6 +41,15 @@ def test_reference_makes_what_lava_made(file: str) -> None:
             np.testing.assert_array_equal(spikes, kept.spikes[layer.name], where)
             sums = lava_programs.checksums(trace.u[layer.name], trace.v[layer.name])
             np.testing.assert_array_equal(sums, kept.sums[layer.name], where)
+
+
+def test_kernels_make_what_lava_made() -> None:
+    for k, kept in enumerate(lava_programs.load(GOLDEN / "lava_first.npz")):
+        ran = simulate(kept.case.program, kept.case.spikes, record=("spikes", "u", "v"))
+        for layer in kept.case.program.layers:
+            np.testing.assert_array_equal(ran.spikes[layer.name], kept.spikes[layer.name], f"program {k}, {layer.name}")
+            sums = lava_programs.checksums(ran.states["u"][layer.name], ran.states["v"][layer.name])
+            np.testing.assert_array_equal(sums, kept.sums[layer.name], f"program {k}, {layer.name}")
 
 
 @pytest.mark.lava

@@ -265,6 +265,44 @@ def test_a_hostile_file_is_refused_at_once(tmp_path: Path, change: Callable[[h5p
         hardware.load(path, dt=1e-3)
 
 
+def patched(path: Path, where: int, value: int, width: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[where : where + width] = value.to_bytes(width, "little")
+    path.write_bytes(content)
+
+
+def test_text_that_would_make_hdf5_hang_or_allocate_gigabytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nir", ENDS | {"n": LIF}, [("input", "n"), ("n", "output")])
+    with h5py.File(path) as file:
+        edges = file["node/edges"].id.get_offset()
+    whole = path.read_bytes()
+    patched(path, edges, 2**31, 4)
+    with pytest.raises(FileError, match="'edges' declares a text of 2147483648 bytes"):
+        hardware.load(path, dt=1e-3)
+    path.write_bytes(whole)
+    heap = whole.index(b"GCOL")
+    at = heap + 16
+    while int.from_bytes(whole[at : at + 2], "little"):  # on to the free space at the end
+        at += 16 + (int.from_bytes(whole[at + 8 : at + 16], "little") + 7) // 8 * 8
+    patched(path, at + 8, 0, 8)  # free space of no size: HDF5 looks for what comes after it, for ever
+    with pytest.raises(FileError, match="a heap of text that is damaged"):
+        hardware.load(path, dt=1e-3)
+    path.write_bytes(whole)
+    patched(path, edges + 4, len(whole) + 64, 8)
+    with pytest.raises(FileError, match="text outside the file"):
+        hardware.load(path, dt=1e-3)
+
+
+def test_compressed_text_is_read(tmp_path: Path) -> None:
+    def compress(file: h5py.File) -> None:
+        pairs = file["node/edges"][()]
+        del file["node/edges"]
+        file["node"].create_dataset("edges", data=pairs, dtype=h5py.string_dtype(), compression="gzip", chunks=(1, 2))
+
+    path = write(tmp_path / "a.nir", ENDS | {"n": LIF}, [("input", "n"), ("n", "output")], compress)
+    assert hardware.load(path, dt=1e-3).edges == (("input", "n"), ("n", "output"))
+
+
 @pytest.mark.parametrize("keep", [0, 100, 2000, -1])
 def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
     path = write(tmp_path / "a.nir", ENDS | {"n": LIF}, [("input", "n"), ("n", "output")])

@@ -14,6 +14,7 @@ from spikingjelly.activation_based import functional, layer, neuron
 from filopodia import hardware
 from filopodia.errors import InputError
 from filopodia.hardware.network import simulate_network
+from filopodia.hardware.network.neurons import prepare
 
 DT = 1e-3
 
@@ -100,6 +101,16 @@ def test_every_spike_equals_spikingjelly(make: Any, reset: str) -> None:
     for name, expected in fired.items():
         assert int((activity.spikes[name] != expected).sum()) == 0, name
     np.testing.assert_array_equal(activity.rates["output"], fired["n7"].sum(axis=0))
+
+
+@pytest.mark.parametrize("tau", [1.7, 2.0, 2.3, 4 / 3, 20.0, 100.0])
+@pytest.mark.parametrize("dt", [1e-3, 1e-4, 3e-4])
+def test_time_constants_stored_in_float32_divide_as_they_were_trained(tau: float, dt: float) -> None:
+    stored = np.full((3, 50, 50), tau * dt, np.float32)  # more neurons than distinct values
+    ones = np.ones_like(stored)
+    node = nir.LIF(tau=stored, r=ones, v_leak=ones * 0, v_threshold=ones, v_reset=ones * 0)
+    ready = prepare(node, hardware.Semantics(dt), np.dtype(np.float32))
+    assert (ready.steps == np.float32(tau)).all()
 
 
 def lif_graph(**values: float) -> nir.NIRGraph:

@@ -1,0 +1,119 @@
+"""What the prune benchmarks share: running a configuration, describing the machine, a table, and saving."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy
+import spikingjelly
+import torch
+
+import filopodia
+from filopodia.prune import DataSet, Epoch, TrainConfig, train
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last epoch of one run, and what it took."""
+
+    name: str
+    seed: int
+    accuracy: float
+    sparsity: float
+    synapse_sparsity: float
+    synops: float
+    strength: float
+    firing_rate: float
+    wall_s: float
+    cpu_s: float
+
+
+def machine() -> dict[str, object]:
+    """Where and with what a figure was measured."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {"filopodia": filopodia.__version__, "torch": torch.__version__, "numpy": numpy.__version__}
+    versions |= {"spikingjelly": getattr(spikingjelly, "__version__", "2"), "python": platform.python_version()}
+    return {"processor": _processor(), "cores": os.cpu_count(), "gpu": gpu, "load": os.getloadavg()[0], "versions": versions}
+
+
+def run(name: str, config: TrainConfig, data: DataSet | None = None) -> Outcome:
+    """Train one configuration and print a line when it is done."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    last: Epoch | None = None
+    for event in train(config, data=data):
+        last = event
+        print(f"\r{name} seed {config.seed}: epoch {event.epoch}/{event.epochs} {event.test_accuracy:.2%}", end="", flush=True)
+    assert last is not None
+    outcome = Outcome(
+        name=name,
+        seed=config.seed,
+        accuracy=last.test_accuracy,
+        sparsity=last.sparsity,
+        synapse_sparsity=last.synapse_sparsity,
+        synops=last.synops,
+        strength=last.strength,
+        firing_rate=statistics.mean(last.firing_rates.values()),
+        wall_s=time.perf_counter() - wall,
+        cpu_s=time.process_time() - cpu,
+    )
+    print(f"\r{line(outcome)}", flush=True)
+    return outcome
+
+
+def line(o: Outcome) -> str:
+    """One run in one line."""
+    zeros = f"weights {o.sparsity:7.2%} zero  synapses {o.synapse_sparsity:7.2%} zero"
+    cost = f"{o.synops:10,.0f} synops  λ {o.strength:.3g}  {o.wall_s:5.0f} s ({o.cpu_s:.0f} s CPU)"
+    return f"{o.name:<28} seed {o.seed}  accuracy {o.accuracy:7.2%}  {zeros}  {cost}"
+
+
+def summary(outcomes: Sequence[Outcome]) -> None:
+    """Mean ± standard deviation over the seeds, a row per name."""
+    print(f"\n{'':<28} {'accuracy %':>16} {'weights zero %':>15} {'synapses zero %':>16} {'synops':>22}")
+    for name in dict.fromkeys(outcome.name for outcome in outcomes):
+        rows = [outcome for outcome in outcomes if outcome.name == name]
+
+        def spread(values: Sequence[float], form: str) -> str:
+            sd = statistics.stdev(values) if len(values) > 1 else 0.0
+            return f"{format(statistics.mean(values), form)} ± {format(sd, form)}"
+
+        accuracy, synops = spread([100 * r.accuracy for r in rows], ".2f"), spread([r.synops for r in rows], ",.0f")
+        weights = 100 * statistics.mean(r.sparsity for r in rows)
+        synapses = 100 * statistics.mean(r.synapse_sparsity for r in rows)
+        print(f"{name:<28} {accuracy:>16} {weights:>15.2f} {synapses:>16.2f} {synops:>22}")
+
+
+def save(benchmark: str, outcomes: Sequence[object], config: TrainConfig | None = None) -> None:
+    """Write benchmarks/results/<benchmark>.json: the machine, the configuration, every run."""
+    RESULTS.mkdir(exist_ok=True)
+    rows = [vars(outcome) if hasattr(outcome, "__dict__") else outcome for outcome in outcomes]
+    body = {"benchmark": benchmark, "machine": machine(), "config": config and msgspec.to_builtins(config), "runs": rows}
+    (RESULTS / f"{benchmark}.json").write_text(json.dumps(body, indent=1) + "\n")
+
+
+def arguments(about: str | None, seeds: int = 3) -> argparse.ArgumentParser:
+    """The options all have."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--seeds", type=int, default=seeds, help="runs, with seeds 0, 1, …")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/*.json")
+    return parser
+
+
+def _processor() -> str:
+    try:
+        names = [row.split(":", 1)[1].strip() for row in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in row]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor()
