@@ -76,10 +76,11 @@ def _set_weights(module: nn.Module, layer: Dense | Conv, where: str) -> None:
         raise UnsupportedError(
             "the layer's weight is computed from another tensor", where=where, fix="finish first: pruner.finalize()"
         )
+    device = torch.as_tensor(module.weight).device
     with torch.no_grad():
-        module.weight = nn.Parameter(layer.weight.float(), requires_grad=False)
+        module.weight = nn.Parameter(layer.weight.float().to(device), requires_grad=False)
         if layer.bias is not None:
-            module.bias = nn.Parameter(layer.bias.float(), requires_grad=False)
+            module.bias = nn.Parameter(layer.bias.float().to(device), requires_grad=False)
 
 
 def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
