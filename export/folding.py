@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 from spikingjelly.activation_based import neuron as sj
+from spikingjelly.activation_based.layer import VotingLayer
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -44,7 +45,7 @@ def fold(model: nn.Module, sample: Sample) -> nn.Module:
     uses = Counter(op.module for op in after.ops.values())
     for number, op in after.ops.items():
         before = graph.ops[number]
-        if op.module is None or op.what is before.what:
+        if op.module is None or op.what is before.what or isinstance(op.module, VotingLayer):
             continue
         if uses[op.module] > 1:
             raise UnsupportedError(
