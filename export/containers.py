@@ -34,7 +34,7 @@ def trace_one_step(tracer: Tracer, module: nn.Module, mark: Mark, source: object
     def previous(shape: tuple[int, ...]) -> Tensor:
         number = tracer.add(tracer.function_name("previous"), Previous(), (), shape, binary=True)
         feedback.append(number)
-        return tracer.mark(torch.zeros(x.shape[0], *shape), number, Lead.SAMPLES)
+        return tracer.mark(torch.zeros(x.shape[0], *shape, device=x.device), number, Lead.SAMPLES)
 
     depth, tracer.inside = tracer.inside, 0
     with kept_states(module):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 from spikingjelly.activation_based import neuron as sj
+from spikingjelly.activation_based.layer import VotingLayer
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -44,7 +45,7 @@ def fold(model: nn.Module, sample: Sample) -> nn.Module:
     uses = Counter(op.module for op in after.ops.values())
     for number, op in after.ops.items():
         before = graph.ops[number]
-        if op.module is None or op.what is before.what:
+        if op.module is None or op.what is before.what or isinstance(op.module, VotingLayer):
             continue
         if uses[op.module] > 1:
             raise UnsupportedError(
@@ -76,10 +77,11 @@ def _set_weights(module: nn.Module, layer: Dense | Conv, where: str) -> None:
         raise UnsupportedError(
             "the layer's weight is computed from another tensor", where=where, fix="finish first: pruner.finalize()"
         )
+    device = torch.as_tensor(module.weight).device
     with torch.no_grad():
-        module.weight = nn.Parameter(layer.weight.float(), requires_grad=False)
+        module.weight = nn.Parameter(layer.weight.float().to(device), requires_grad=False)
         if layer.bias is not None:
-            module.bias = nn.Parameter(layer.bias.float(), requires_grad=False)
+            module.bias = nn.Parameter(layer.bias.float().to(device), requires_grad=False)
 
 
 def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:

@@ -167,7 +167,7 @@ def _part(tracer: Tracer, value: Any, factor: float, result: Tensor, marks: Mark
 
 def constant_over_features(tracer: Tracer, value: Any, axes: int, result: Tensor) -> Tensor:
     """A number or tensor that does not depend on the input, as a tensor over the feature axes alone."""
-    constant = torch.as_tensor(value, dtype=torch.float32).detach()
+    constant = torch.as_tensor(value, dtype=torch.float32).detach().cpu()
     if constant.ndim > result.ndim - axes:
         head = constant.shape[: constant.ndim - (result.ndim - axes)]
         if any(size != 1 for size in head):

@@ -144,7 +144,9 @@ def _linear(tracer: Tracer, module: nn.Linear, mark: Mark, shape: Shape, out: Sh
         raise UnsupportedError(
             f"a Linear on the last axis of {list(shape)}", where=tracer.here, allowed="a vector per sample", fix="flatten first"
         )
-    return tracer.add(_name(tracer, "linear"), Dense(module.weight.detach(), _bias(module)), (mark.number,), out, module=module)
+    return tracer.add(
+        _name(tracer, "linear"), Dense(module.weight.detach().cpu(), _bias(module)), (mark.number,), out, module=module
+    )
 
 
 def _conv(tracer: Tracer, module: nn.Conv1d | nn.Conv2d, mark: Mark, shape: Shape, out: Shape) -> int:
@@ -162,12 +164,14 @@ def _conv(tracer: Tracer, module: nn.Conv1d | nn.Conv2d, mark: Mark, shape: Shap
         padding = tuple(t // 2 for t in total)
     else:
         padding = tuple(module.padding)
-    what = Conv(module.weight.detach(), _bias(module), tuple(module.stride), padding, tuple(module.dilation), module.groups)
+    what = Conv(
+        module.weight.detach().cpu(), _bias(module), tuple(module.stride), padding, tuple(module.dilation), module.groups
+    )
     return tracer.add(_name(tracer, "conv"), what, (mark.number,), out, module=module)
 
 
 def _bias(module: nn.Module) -> Tensor | None:
-    return None if module.bias is None else module.bias.detach()  # type: ignore[operator]
+    return None if module.bias is None else module.bias.detach().cpu()  # type: ignore[operator]
 
 
 def _norm(tracer: Tracer, module: nn.BatchNorm1d | nn.BatchNorm2d, mark: Mark, shape: Shape, out: Shape) -> int:
@@ -182,7 +186,7 @@ def _norm(tracer: Tracer, module: nn.BatchNorm1d | nn.BatchNorm2d, mark: Mark, s
     shift = -module.running_mean.detach().double() * scale
     if module.bias is not None:
         shift = shift + module.bias.detach().double()
-    return tracer.add(_name(tracer, "norm"), Norm(scale, shift), (mark.number,), out, module=module)
+    return tracer.add(_name(tracer, "norm"), Norm(scale.cpu(), shift.cpu()), (mark.number,), out, module=module)
 
 
 def _average(tracer: Tracer, module: nn.AvgPool1d | nn.AvgPool2d, mark: Mark, shape: Shape, out: Shape) -> int:

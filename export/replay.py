@@ -30,7 +30,7 @@ def replay(model: nn.Module, sample: Sample, graph: Graph, module: NirModule) ->
     """
     many = multi_step(model)
     given = {name: x.detach() for name, x in input_names(model, sample).items()}
-    sequences = dict(zip(graph.inputs, (x if many else x.unsqueeze(0) for x in given.values()), strict=True))
+    sequences = dict(zip(graph.inputs, ((x if many else x.unsqueeze(0)).cpu() for x in given.values()), strict=True))
     spikes, outputs = record(
         model, graph, {n: x if many else x.unsqueeze(0) for n, x in given.items()}, isinstance(sample, Mapping)
     )

@@ -182,6 +182,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], Any]] = {
         lambda: sequential(layer.Linear(20, 16), lif(), layer.Linear(16, 4), neuron.NonSpikingIFNode(decode="mean-mem")),
         (20,),
     ),
+    "votes of three": (lambda: sequential(layer.Linear(20, 12), lif(), layer.VotingLayer(3)), (20,)),
     "batch norm alone": (lambda: sequential(layer.BatchNorm2d(2), lif(), layer.Conv2d(2, 3, 3), lif()), (2, 8, 8)),
 }
 
