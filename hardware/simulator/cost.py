@@ -8,7 +8,7 @@ from enum import Enum
 from filopodia.hardware.simulator.digits import LanePlan
 from filopodia.hardware.simulator.prepared import Prepared
 
-# Nanoseconds on one core (benchmarks/simulator_kernels.py); only their ratios matter.
+# Nanoseconds on one core, fitted by hand to runs of each kernel on one machine; only their ratios decide, and never the result.
 DIGIT, DIGIT_WORD = 0.67, 0.06  # kernel S, one vector counted, and each of its words
 ROW = 20.0  # kernel S, one row of one chunk, whatever is in it
 LANE = 0.5  # kernel S, one neuron and step: sums from bit planes, update

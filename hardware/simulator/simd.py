@@ -1,8 +1,8 @@
 """Short vectors as values inside numba kernels: loads, stores, arithmetic, comparison, on whatever width the processor has.
 
 LLVM vectorises long plain loops well, but keeps nothing in registers from one inner loop to the next and turns short ones into
-scalar code. A `Vec` variable is one LLVM vector: kernels that hold sums in registers are 4 to 7 times as fast
-(benchmarks/simulator_kernels.py). Everything stays portable: LLVM splits a vector that is longer than the registers.
+scalar code. A `Vec` variable is one LLVM vector, so a kernel can hold its sums in registers. Everything stays portable: LLVM
+splits a vector that is longer than the registers.
 """
 
 from __future__ import annotations
