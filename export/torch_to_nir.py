@@ -99,7 +99,7 @@ def _connect(nodes: dict[str, Any], edges: list[tuple[str, str]], sources: list[
 
 
 def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict[str, Any]:
-    """What NIR has no word for, as plain values: see docs/nir-metadata."""
+    """What NIR has no word for, as plain values: see docs/semantics.md."""
     neurons = [(op.name, op.what) for op in graph.ops.values() if isinstance(op.what, Neuron) and op.what.fires]
     soft = [name for name, neuron in neurons if neuron.reset is None]
     if soft and len(soft) < len(neurons):

@@ -29,6 +29,23 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
+LIMITS = (
+    "cores_per_chip",
+    "neurons",
+    "synapse_bits",
+    "in_axons",
+    "out_axons",
+    "delay",
+    "message_bits",
+    "soft_reset",
+    "shared_conv",
+    "mesh_width",
+    "mesh_height",
+    "mesh_slots",
+)
+"""The limits that the compiler reads; a chip file may leave any out."""
+
+
 class Chip(msgspec.Struct, frozen=True):
     """A chip file. `limits` are per core unless their name says otherwise; a chip known only by its costs has none.
 
@@ -95,7 +112,10 @@ def load_chip(chip: str | Path) -> Chip:
     if file.default_costs or tables:
         default = _one_of(file.default_costs or next(iter(tables)), tuple(tables), where, "default_costs")
         tables = {default: tables[default], **tables}
-    limits = {name: _sourced(item, Limit, where, f"limits.{name}") for name, item in file.limits.items()}
+    limits = {
+        _one_of(name, LIMITS, where, f"limits.{name}"): _sourced(item, Limit, where, f"limits.{name}")
+        for name, item in file.limits.items()
+    }
     return Chip(name=file.name, title=file.title, limits=limits, formats=formats, costs=tables)
 
 

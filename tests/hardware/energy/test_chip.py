@@ -112,3 +112,10 @@ def test_barrier_time_is_interpolated() -> None:
     assert costs.synchronisation(1).nominal == pytest.approx(113e-9)
     assert costs.synchronisation(32).nominal == costs.synchronisation(99).nominal == pytest.approx(465e-9)
     assert 113e-9 < costs.synchronisation(16).nominal < 465e-9
+
+
+def test_a_misspelt_limit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "toy.toml"
+    file.write_text('name = "toy"\ntitle = "Toy"\n[limits.neuron]\nvalue = 8\nunit = "neurons"\nsource = "here"\n')
+    with pytest.raises(FileError, match=r"limits\.neuron: unknown name 'neuron'\n  allowed: .*neurons"):
+        load_chip(file)
