@@ -51,6 +51,16 @@ def test_report_counts_what_the_simulation_counted(tiny_run: Path) -> None:
     assert report.own.energy.low <= report.own.energy.nominal <= report.own.energy.high
 
 
+def test_baselines_have_the_trained_layers(tiny_run: Path) -> None:
+    """Not what the compiler composed of them: a pooling folded into the next layer would count for many more operations."""
+    from filopodia import hardware
+
+    estimate = json.loads((tiny_run / "estimate.json").read_text())
+    network = hardware.load(tiny_run / "model.nir")
+    assert estimate["anns"][0]["macs"] == hardware.ann(network, "cmos45/fp32").macs
+    assert len(estimate["verdicts"]) == len(estimate["anns"])
+
+
 def test_a_second_run_does_nothing(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tiny_run.parent.parent)
     before = {path: path.stat().st_mtime_ns for path in tiny_run.glob("*.npz")}

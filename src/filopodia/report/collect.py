@@ -9,7 +9,7 @@ from filopodia.config import Config
 from filopodia.errors import FileError
 from filopodia.golden import Golden, load_golden
 from filopodia.provenance import load_provenance, now
-from filopodia.report import anatomy, contest
+from filopodia.report import anatomy, contest, glance
 from filopodia.report.data import Accuracy, Epoch, Limit, Report, StageTime
 from filopodia.run import RunFolder
 from filopodia.stage import plain
@@ -34,7 +34,10 @@ def collect(folder: RunFolder, config: Config) -> Report:
     chip = hardware.load_chip(program.chip)
     own = next((a for a in proofs.accuracies if a.by == "integers"), None)
     rows = contest.contestants(estimate, own, twin_accuracy(folder))
-    sentence, standing = contest.verdict(rows, chip.title.partition(" (")[0])
+    chip_name = chip.title.partition(" (")[0]
+    sentence, standing = contest.verdict(rows, chip_name)
+    causes, levers, remark = contest.causes(estimate), contest.levers(estimate), contest.remark(estimate)
+    product = estimate["pruned"]["edp"]
     layers = anatomy.layers(network, program, estimate, proofs.links)
     per_core = {name: limit for name, limit in chip.limits.items() if any(name in core.used for core in program.cores)}
     provenance = load_provenance(folder)
@@ -43,12 +46,12 @@ def collect(folder: RunFolder, config: Config) -> Report:
         title=config.name,
         created=now(),
         chip=program.chip,
-        chip_title=chip.title.partition(" (")[0],
+        chip_title=chip_name,
         steps=activity.steps,
         dt=network.semantics.dt,
         backend=activity.backend,
         verdict=sentence,
-        remark=contest.remark(estimate),
+        remark=remark,
         standing=standing,
         accuracies=proofs.accuracies,
         weights=sum(layer.weights for layer in layers),
@@ -60,8 +63,8 @@ def collect(folder: RunFolder, config: Config) -> Report:
         layers=layers,
         epochs=epochs(folder),
         contestants=rows,
-        causes=contest.causes(estimate),
-        levers=contest.levers(estimate),
+        causes=causes,
+        levers=levers,
         swings=contest.swings(estimate),
         constants=contest.constants(estimate),
         cores=anatomy.cores(program, estimate),
@@ -76,6 +79,11 @@ def collect(folder: RunFolder, config: Config) -> Report:
         machine=provenance.machine,
         git=provenance.git,
         neurobench=estimate["metrics"],
+        glance=glance.glance(estimate, rows[0], chip_name, causes, levers, remark),
+        judgements=glance.judgements(estimate),
+        pace=glance.pace(estimate["pruned"]),
+        evidence=estimate["pruned"]["evidence"],
+        edp=contest.amount(product) if product else None,
     )
 
 
