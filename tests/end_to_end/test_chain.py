@@ -130,10 +130,18 @@ def test_compare_and_bench(copied: Path, capsys: pytest.CaptureFixture[str]) -> 
     shutil.copytree(copied, "runs/other")
     assert main(["compare", "runs/tiny", "runs/other", "--json"]) == 0
     picture = json.loads(capsys.readouterr().out)
+    assert not Path("compare.html").exists()
     assert [point["name"] for point in picture["points"]] == ["runs/tiny", "runs/other"]
     assert picture["front"] == ["runs/tiny", "runs/other"]  # equal runs do not beat each other
     assert main(["compare", "runs/tiny", "runs/other"]) == 0
-    assert capsys.readouterr().out.count("● runs/") == 2
+    printed = capsys.readouterr().out
+    assert printed.count("● runs/") == 2
+    assert "picture: compare.html" in printed
+    page = Path("compare.html").read_text()
+    assert page.count("<svg") == 2  # for wide and for narrow pages
+    assert "None beats another" in page
+    assert main(["compare", "runs/tiny", "runs/other", "--out", "nowhere/page.html"]) == 2
+    assert "nowhere/page.html" in capsys.readouterr().err
     assert main(["bench", "runs/tiny", "--repeats", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 24
 
