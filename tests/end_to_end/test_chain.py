@@ -6,13 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from filopodia.cli import main
-from filopodia.provenance import load_provenance
+from filopodia.provenance import load_provenance, save_provenance
 from filopodia.report import decode_report
 from filopodia.run import FILES, RunFolder
+from filopodia.stage import fingerprints
 
 
 def test_a_run_leaves_every_file_and_nothing_else(tiny_run: Path) -> None:
@@ -151,3 +153,15 @@ def test_the_report_is_the_same_bytes_for_the_same_result(copied: Path) -> None:
 
     report = decode_report((copied / "report.json").read_bytes(), "report.json")
     assert render(report) == render(report) == (copied / "report.html").read_text()
+
+
+def test_lava_spikes_of_an_earlier_program_prove_nothing(copied: Path) -> None:
+    shutil.copy(copied / "activity.npz", copied / "lava.npz")  # the record says that Lava was skipped
+    assert main(["verify", "runs/tiny", "--force"]) == 0
+    assert [link["after"] for link in json.loads((copied / "verify.json").read_text())["links"]][-1] == "integers"
+    provenance = load_provenance(RunFolder(copied))
+    program = fingerprints(RunFolder(copied), ("program.npz", "golden.npz"))
+    record = msgspec.structs.replace(provenance.stages["lava"], skipped="", inputs=program)
+    save_provenance(RunFolder(copied), provenance.with_stage("lava", record))
+    assert main(["verify", "runs/tiny", "--force"]) == 0
+    assert len(json.loads((copied / "verify.json").read_text())["links"]) == 3

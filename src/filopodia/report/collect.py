@@ -14,6 +14,7 @@ from filopodia.report.data import Accuracy, Epoch, Limit, Report, StageTime
 from filopodia.run import RunFolder
 from filopodia.stage import plain
 from filopodia.stages.answers import correct
+from filopodia.stages.lava import ran_this
 from filopodia.stages.verify import load_proofs
 
 if TYPE_CHECKING:
@@ -145,7 +146,11 @@ def notes(folder: RunFolder) -> tuple[str, ...]:
     record = load_provenance(folder).stages.get("lava")
     if record is None:
         return ("Real Lava was not run; the integer simulator served.",)
-    return (f"Real Lava was not run: {record.skipped}.",) if record.skipped else (f"Real Lava ran it too: {record.summary}.",)
+    if record.skipped:
+        return (f"Real Lava was not run: {record.skipped}.",)
+    if not ran_this(folder):
+        return ("Real Lava ran an earlier program of this folder, not this one; the integer simulator served.",)
+    return (f"Real Lava ran it too: {record.summary}.",)
 
 
 def stage_times(folder: RunFolder) -> tuple[StageTime, ...]:
