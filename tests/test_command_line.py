@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from filopodia.cli import EXAMPLES, VERBS, main
@@ -90,3 +93,31 @@ def test_doctor_reports_lava_python_and_versions(capsys: pytest.CaptureFixture[s
     shown = capsys.readouterr().out
     for word in ("python", "torch", "nir", "lava", "uv"):
         assert word in shown
+
+
+@pytest.mark.parametrize(("verb", "flag"), [("lava", "--run-cfg"), ("train", "--tensorboard"), ("compare", "--out")])
+def test_flags_that_other_libraries_give_meaning(verb: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    assert flag in capsys.readouterr().out
+
+
+def test_lava_is_asked_for_the_configuration_that_was_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A board passes through to the library, whose refusal reaches the user as it is."""
+    from filopodia import hardware
+    from filopodia.config import Config, LavaConfig
+    from filopodia.golden import Golden
+    from filopodia.run import RunFolder
+    from filopodia.stages import lava
+
+    def refuse(program: object, spikes: object, **options: object) -> None:
+        raise InputError(str(options["run_cfg"]), where="board")
+
+    for name in ("program.npz", "golden.npz"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(hardware, "run_lava", refuse)
+    monkeypatch.setattr(hardware, "load_program", lambda path: SimpleNamespace(metadata={}))
+    monkeypatch.setattr(lava, "load_golden", lambda path, samples: Golden(np.zeros((1, 1, 1)), None, None))
+    config = Config(lava=LavaConfig(use="always", run_cfg="Loihi2HwCfg"))
+    with pytest.raises(InputError, match="Loihi2HwCfg"):
+        lava.lava(RunFolder(tmp_path), config, None)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filopodia.errors import FileError
-from filopodia.report import contest, wording
-from filopodia.report.data import Amount, Contestant, decode_report
+from filopodia.report import contest, glance, wording
+from filopodia.report.data import Amount, Cause, Contestant, Lever, decode_report
 from filopodia.report.page import Scale, flattened
 
 positive = st.floats(min_value=1e-17, max_value=900.0)
@@ -70,6 +70,46 @@ def test_the_verdict_is_honest(
     assert found == standing
     for word in words:
         assert word in sentence
+
+
+def price(section: str, term: str, evidence: str) -> dict[str, object]:
+    return {"section": section, "term": term, "price": {"evidence": evidence}}
+
+
+def test_certainty_names_the_weakest_evidence_and_what_is_missing() -> None:
+    own = {
+        "evidence": {"projected": 0.25, "measured": 0.75},
+        "static": {"nominal": 1.0},
+        "timing": {"paced": False},
+        "constants": [price("power", "static_chip", "measured"), price("time", "hop", "projected")],
+        "unpriced": [],
+        "uncounted": ["inputs (155.942 per sample)"],
+    }  # fmt: skip
+    said = glance.certainty(own).replace(wording.THIN, " ")
+    assert "75 % measured, 25 % projected" in said
+    assert "measured power over a projected time" in said
+    assert said.endswith("Not in the total: inputs.")
+
+
+def test_levers_that_reach_nothing_are_said_to() -> None:
+    none = Lever(name="Steps per sample", now="8", needed="none would do", reachable=False)
+    one = Lever(name="Synapse sparsity", now="77 %", needed="81 % or more")
+    assert glance.changes((none,)).startswith("Nothing alone")
+    assert glance.changes((none, one)).endswith("synapse sparsity 81 % or more (now 77 %).")
+    assert glance.changes(()) == ""
+
+
+def test_places_name_shares_of_the_total() -> None:
+    def cause(name: str, value: float) -> Cause:
+        return Cause(name=name, events="", energy=Amount(low=value, nominal=value, high=value))
+
+    own = contestant("This network", 1, 4, 9)
+    causes = (cause("Host, not in the total", 9), cause("Static power", 3), cause("Synops", 1), cause("Spikes", 0.001))
+    assert glance.places(own, causes).replace(wording.THIN, " ") == "Static power 75 %, synops 25 %."
+
+
+def test_a_small_number_keeps_its_size() -> None:
+    assert wording.scientific(2.98e-9) == "2.98 × 10⁻⁹"
 
 
 @given(st.lists(positive, min_size=1, max_size=5))

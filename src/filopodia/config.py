@@ -61,6 +61,8 @@ class LavaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """`auto` runs Lava when a Python 3.10 can be found, and says so when not; `always` makes that an error."""
     samples: Count = 0
     """How many of the simulated samples to run on Lava; 0 runs all."""
+    run_cfg: Literal["Loihi2SimCfg", "Loihi2HwCfg"] = "Loihi2SimCfg"
+    """Lava's own: its models on this machine, or a Loihi 2 board, for those who have one and Intel's lava-loihi."""
     time_limit: Seconds = 600.0
     """Seconds after which Lava and all its children are ended."""
 

@@ -14,6 +14,7 @@ from filopodia.errors import FileError
 
 if TYPE_CHECKING:
     from filopodia.hardware.activity import Activity
+    from filopodia.hardware.program import Program
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,13 @@ def first_samples(activity: Activity, samples: int) -> Activity:
     spikes = {name: values[:, :samples] for name, values in activity.spikes.items()}
     rates = {name: values[:samples] for name, values in activity.rates.items()}
     return Run(activity.backend, activity.steps, samples, spikes, rates, metadata=activity.metadata)
+
+
+def messages(program: Program, golden: Golden) -> Any:
+    """What to feed a program with: the golden spikes, or analog values as the whole numbers it was compiled for."""
+    from filopodia import hardware
+
+    return hardware.analog_messages(program, golden.spikes) if program.metadata.get("graded") else golden.spikes
 
 
 def adopt_spikes(source: Path, target: Path, shape: tuple[int, ...] | None = None) -> None:

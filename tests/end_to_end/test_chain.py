@@ -6,13 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from filopodia.cli import main
-from filopodia.provenance import load_provenance
+from filopodia.provenance import load_provenance, save_provenance
 from filopodia.report import decode_report
 from filopodia.run import FILES, RunFolder
+from filopodia.stage import fingerprints
 
 
 def test_a_run_leaves_every_file_and_nothing_else(tiny_run: Path) -> None:
@@ -49,6 +51,16 @@ def test_report_counts_what_the_simulation_counted(tiny_run: Path) -> None:
     assert sum(layer.synops for layer in report.layers) == pytest.approx(synops)
     assert 0.49 < report.sparsity < 0.51
     assert report.own.energy.low <= report.own.energy.nominal <= report.own.energy.high
+
+
+def test_baselines_have_the_trained_layers(tiny_run: Path) -> None:
+    """Not what the compiler composed of them: a pooling folded into the next layer would count for many more operations."""
+    from filopodia import hardware
+
+    estimate = json.loads((tiny_run / "estimate.json").read_text())
+    network = hardware.load(tiny_run / "model.nir")
+    assert estimate["anns"][0]["macs"] == hardware.ann(network, "cmos45/fp32").macs
+    assert len(estimate["verdicts"]) == len(estimate["anns"])
 
 
 def test_a_second_run_does_nothing(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,10 +132,18 @@ def test_compare_and_bench(copied: Path, capsys: pytest.CaptureFixture[str]) -> 
     shutil.copytree(copied, "runs/other")
     assert main(["compare", "runs/tiny", "runs/other", "--json"]) == 0
     picture = json.loads(capsys.readouterr().out)
+    assert not Path("compare.html").exists()
     assert [point["name"] for point in picture["points"]] == ["runs/tiny", "runs/other"]
     assert picture["front"] == ["runs/tiny", "runs/other"]  # equal runs do not beat each other
     assert main(["compare", "runs/tiny", "runs/other"]) == 0
-    assert capsys.readouterr().out.count("● runs/") == 2
+    printed = capsys.readouterr().out
+    assert printed.count("● runs/") == 2
+    assert "picture: compare.html" in printed
+    page = Path("compare.html").read_text()
+    assert page.count("<svg") == 2  # for wide and for narrow pages
+    assert "None beats another" in page
+    assert main(["compare", "runs/tiny", "runs/other", "--out", "nowhere/page.html"]) == 2
+    assert "nowhere/page.html" in capsys.readouterr().err
     assert main(["bench", "runs/tiny", "--repeats", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 24
 
@@ -133,3 +153,15 @@ def test_the_report_is_the_same_bytes_for_the_same_result(copied: Path) -> None:
 
     report = decode_report((copied / "report.json").read_bytes(), "report.json")
     assert render(report) == render(report) == (copied / "report.html").read_text()
+
+
+def test_lava_spikes_of_an_earlier_program_prove_nothing(copied: Path) -> None:
+    shutil.copy(copied / "activity.npz", copied / "lava.npz")  # the record says that Lava was skipped
+    assert main(["verify", "runs/tiny", "--force"]) == 0
+    assert [link["after"] for link in json.loads((copied / "verify.json").read_text())["links"]][-1] == "integers"
+    provenance = load_provenance(RunFolder(copied))
+    program = fingerprints(RunFolder(copied), ("program.npz", "golden.npz"))
+    record = msgspec.structs.replace(provenance.stages["lava"], skipped="", inputs=program)
+    save_provenance(RunFolder(copied), provenance.with_stage("lava", record))
+    assert main(["verify", "runs/tiny", "--force"]) == 0
+    assert len(json.loads((copied / "verify.json").read_text())["links"]) == 3

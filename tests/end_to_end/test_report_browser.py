@@ -38,10 +38,13 @@ def test_the_page_is_self_contained(tiny_run: Path) -> None:
 def test_the_browser_sees_every_part(tiny_run: Path, tmp_path: Path) -> None:
     dom = run_browser(tiny_run / "report.html", tmp_path / "profile", "--dump-dom")
     for heading in (
-        "What it costs, compared with what", "What was proved on the way", "Where the energy goes", "Layer by layer",
+        "What it costs, compared with what", "What was proved on the way", "Where the energy goes",
+        "What would change the verdict", "Layer by layer",
         "How it was trained", "What one sample looks like", "On the chip", "Every number the estimate rests on",
     ):  # fmt: skip
         assert f"<h2>{heading}</h2>" in dom
+    for question in ("What it costs", "How sure that is", "Against what", "Where it goes", "What would change it"):
+        assert f"<dt>{question}</dt>" in dom
     assert dom.count("<svg") == 4  # two figures, each for wide and narrow pages
     assert dom.count('class="core c') >= 1
     assert "Davies" in dom

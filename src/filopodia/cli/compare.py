@@ -1,10 +1,10 @@
-"""`filopodia compare`: several runs side by side, and which of them no other beats."""
+"""`filopodia compare`: several runs side by side, which of them no other beats, and a picture of that."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import tyro
@@ -12,11 +12,12 @@ import tyro
 from filopodia.cli import screen
 from filopodia.cli.arguments import parse
 from filopodia.cli.steps import print_json
-from filopodia.errors import InputError
+from filopodia.errors import FileError, InputError
 from filopodia.report.collect import load_estimate
-from filopodia.report.data import Amount
+from filopodia.report.contest import amount
+from filopodia.report.contrast import Entry, render_contrast
 from filopodia.report.wording import count, percent, si, si_range
-from filopodia.run import open_run
+from filopodia.run import open_run, write_text
 from filopodia.stages.verify import load_proofs
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     paths: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Two or more run folders that have an estimate."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    """Where the picture goes (compare.html; with --json, nowhere unless told)."""
     json: bool = False
     """Print JSON and nothing else."""
 
@@ -35,44 +38,70 @@ def main(words: Sequence[str]) -> None:
     if len(arguments.paths) < 2:
         raise InputError(f"{len(arguments.paths)} run folders", allowed="two or more", fix="filopodia compare runs/a runs/b")
     picture, metrics = compared(arguments.paths)
+    entries = [entry(point, metrics[point.name]["ConnectionSparsity"]) for point in picture.points]
+    out = arguments.out or (None if arguments.json else Path("compare.html"))
+    if out is not None:
+        write_page(out.expanduser(), render_contrast(entries, picture.warnings))
     if arguments.json:
         print_json({**picture.to_dict(), "metrics": metrics})
         return
-    rows = [cells(point, metrics[point.name], front=point.name in picture.front) for point in picture.points]
+    rows = [cells(one) for one in entries]
     screen.table(["run", "right", "sparse", "synops", "energy", "range", "latency", "cores"], rows)
     screen.say("● no other run here is as good in all of accuracy, energy, latency and cores, and better in one")
     for warning in picture.warnings:
         screen.say(f"! {warning}")
+    screen.say(f"picture: {out}")
 
 
 def compared(paths: Sequence[Path]) -> tuple[Picture, dict[str, dict[str, Any]]]:
     """The picture of the runs, and NeuroBench's metrics of each."""
     from filopodia import hardware
-    from filopodia.hardware.energy.compare import compare
 
     runs: dict[str, tuple[float | None, hardware.Estimate]] = {}
     metrics = {}
     for path in paths:
         folder = open_run(path.expanduser())
         found = load_estimate(folder)
-        plain = {key: value for key, value in found["pruned"].items() if key != "complete"}
         proofs = load_proofs(folder) if (folder / "verify.json").is_file() else None
         accuracy = next((a.value for a in proofs.accuracies if a.by == "integers"), None) if proofs else None
-        runs[str(path)] = accuracy, msgspec.convert(plain, hardware.Estimate)
+        runs[str(path)] = accuracy, hardware.Estimate.from_dict(found["pruned"])
         metrics[str(path)] = found["metrics"]
-    return compare(runs), metrics
+    return hardware.compare(runs), metrics
 
 
-def cells(point: Point, metrics: dict[str, Any], *, front: bool) -> list[str]:
+def entry(point: Point, sparsity: float) -> Entry:
+    """One run as the page and the table show it."""
+    return Entry(
+        name=point.name,
+        costs=point.costs,
+        accuracy=point.accuracy,
+        energy=amount(msgspec.to_builtins(point.energy)),
+        latency=amount(msgspec.to_builtins(point.latency)) if point.latency else None,
+        cores=point.cores,
+        synops=point.synops,
+        sparsity=sparsity,
+        beaten_by=point.dominated_by,
+        surely=point.surely,
+    )
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write the picture. Raises FileError where that cannot be done."""
+    try:
+        write_text(path, page)
+    except OSError as error:
+        raise FileError(f"cannot be written ({error.strerror})", where=str(path), fix="--out PATH") from None
+
+
+def cells(one: Entry) -> list[str]:
     """One run's row."""
-    energy = Amount(low=point.energy.low, nominal=point.energy.nominal, high=point.energy.high)
     return [
-        f"{'●' if front else ' '} {point.name}",
-        percent(point.accuracy, 2) if point.accuracy is not None else "–",
-        percent(metrics["ConnectionSparsity"]),
-        count(point.synops),
-        si(energy.nominal, "J"),
-        si_range(energy, "J"),
-        si(point.latency.nominal, "s") if point.latency else "–",
-        str(point.cores),
+        f"{'●' if one.front else ' '} {one.name}",
+        percent(one.accuracy, 2) if one.accuracy is not None else "–",
+        percent(one.sparsity),
+        count(one.synops),
+        si(one.energy.nominal, "J"),
+        si_range(one.energy, "J"),
+        si(one.latency.nominal, "s") if one.latency else "–",
+        str(one.cores or "–"),
     ]

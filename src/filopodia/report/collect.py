@@ -9,11 +9,12 @@ from filopodia.config import Config
 from filopodia.errors import FileError
 from filopodia.golden import Golden, load_golden
 from filopodia.provenance import load_provenance, now
-from filopodia.report import anatomy, contest
+from filopodia.report import anatomy, contest, glance
 from filopodia.report.data import Accuracy, Epoch, Limit, Report, StageTime
 from filopodia.run import RunFolder
 from filopodia.stage import plain
 from filopodia.stages.answers import correct
+from filopodia.stages.lava import ran_this
 from filopodia.stages.verify import load_proofs
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def collect(folder: RunFolder, config: Config) -> Report:
     chip = hardware.load_chip(program.chip)
     own = next((a for a in proofs.accuracies if a.by == "integers"), None)
     rows = contest.contestants(estimate, own, twin_accuracy(folder))
-    sentence, standing = contest.verdict(rows, chip.title.partition(" (")[0])
+    chip_name = chip.title.partition(" (")[0]
+    sentence, standing = contest.verdict(rows, chip_name)
+    causes, levers, remark = contest.causes(estimate), contest.levers(estimate), contest.remark(estimate)
+    product = estimate["pruned"]["edp"]
     layers = anatomy.layers(network, program, estimate, proofs.links)
     per_core = {name: limit for name, limit in chip.limits.items() if any(name in core.used for core in program.cores)}
     provenance = load_provenance(folder)
@@ -43,12 +47,12 @@ def collect(folder: RunFolder, config: Config) -> Report:
         title=config.name,
         created=now(),
         chip=program.chip,
-        chip_title=chip.title.partition(" (")[0],
+        chip_title=chip_name,
         steps=activity.steps,
         dt=network.semantics.dt,
         backend=activity.backend,
         verdict=sentence,
-        remark=contest.remark(estimate),
+        remark=remark,
         standing=standing,
         accuracies=proofs.accuracies,
         weights=sum(layer.weights for layer in layers),
@@ -60,8 +64,8 @@ def collect(folder: RunFolder, config: Config) -> Report:
         layers=layers,
         epochs=epochs(folder),
         contestants=rows,
-        causes=contest.causes(estimate),
-        levers=contest.levers(estimate),
+        causes=causes,
+        levers=levers,
         swings=contest.swings(estimate),
         constants=contest.constants(estimate),
         cores=anatomy.cores(program, estimate),
@@ -76,6 +80,11 @@ def collect(folder: RunFolder, config: Config) -> Report:
         machine=provenance.machine,
         git=provenance.git,
         neurobench=estimate["metrics"],
+        glance=glance.glance(estimate, rows[0], chip_name, causes, levers, remark),
+        judgements=glance.judgements(estimate),
+        pace=glance.pace(estimate["pruned"]),
+        evidence=estimate["pruned"]["evidence"],
+        edp=contest.amount(product) if product else None,
     )
 
 
@@ -137,7 +146,11 @@ def notes(folder: RunFolder) -> tuple[str, ...]:
     record = load_provenance(folder).stages.get("lava")
     if record is None:
         return ("Real Lava was not run; the integer simulator served.",)
-    return (f"Real Lava was not run: {record.skipped}.",) if record.skipped else (f"Real Lava ran it too: {record.summary}.",)
+    if record.skipped:
+        return (f"Real Lava was not run: {record.skipped}.",)
+    if not ran_this(folder):
+        return ("Real Lava ran an earlier program of this folder, not this one; the integer simulator served.",)
+    return (f"Real Lava ran it too: {record.summary}.",)
 
 
 def stage_times(folder: RunFolder) -> tuple[StageTime, ...]:

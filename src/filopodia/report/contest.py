@@ -142,7 +142,7 @@ def remark(estimate: Mapping[str, Any]) -> str:
         ["The ANN's price is arithmetic and memory alone, with no static energy in it."] if estimate["pruned"]["static"] else []
     )
     if on_chip:
-        said.append(f"Dynamic energy against dynamic energy, the chip takes {times(on_chip['ratio'])} the ANN's.")
+        said.append(f"Dynamic energy against dynamic energy, the chip takes {times(on_chip['ratio'])} the int8 ANN's.")
     if alike:
         said.append(f"On the ANN's own 45 nm logic, this network would take {times(alike['ratio'])}.")
     return " ".join(said)
@@ -169,20 +169,30 @@ def levers(estimate: Mapping[str, Any]) -> tuple[Lever, ...]:
             name="Spikes per neuron and step",
             now=figures(found["rate"]),
             needed=f"{figures(rate)} or fewer" if rate is not None else "none would do: the neuron updates alone cost more",
+            reachable=rate is not None,
         ),
         Lever(
             name="Steps per sample",
             now=str(found["steps"]),
             needed=f"{steps} or fewer" if steps is not None else "none would do: a single step costs more",
+            reachable=steps is not None,
         ),
         Lever(
             name="Synapse sparsity",
             now=percent(found["sparsity"]),
             needed=f"{percent(sparsity)} or more" if sparsity is not None else "none would do: the rest alone costs more",
+            reachable=sparsity is not None,
         ),
     ]
     turning = [f"{swing['term'].replace('_', ' ')} ({swing['table']})" for swing in found["swings"] if swing["turns"]]
-    rows.append(Lever(name="A single price, within its range", now="nominal", needed=", ".join(turning) or "none turns it"))
+    rows.append(
+        Lever(
+            name="A single price, within its range",
+            now="nominal",
+            needed=", ".join(turning) or "none turns it",
+            reachable=bool(turning),
+        )
+    )
     return tuple(rows)
 
 
@@ -192,7 +202,11 @@ def swings(estimate: Mapping[str, Any]) -> tuple[Swing, ...]:
     rows = found["swings"][:6] if found else []
     return tuple(
         Swing(
-            name=row["term"].replace("_", " "), table=row["table"], low=row["at_low"], high=row["at_high"], turns=row["turns"]
+            name=row["term"][0].upper() + row["term"][1:].replace("_", " "),
+            table=row["table"],
+            low=row["at_low"],
+            high=row["at_high"],
+            turns=row["turns"],
         )
         for row in rows
     )

@@ -170,11 +170,43 @@ class StageTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Lever(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that would move the verdict: what it is, what it is now, and what it would have to be."""
+    """One thing that would move the verdict: what it is, what it is now, and what it would have to be, if anything would do."""
 
     name: str
     now: str
     needed: str
+    reachable: bool = True
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the questions a reader has at a glance, and its answer."""
+
+    question: str
+    answer: str
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds per step and per sample of a stream; the core that is slowest in a `share` of the steps; `imbalance`: the
+    busiest core's time over the mean core's; `paced`: the step's length is fixed."""
+
+    step: Amount
+    period: Amount
+    throughput: float
+    bottleneck: str
+    share: float
+    imbalance: float
+    paced: bool
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The network's dynamic energy, priced with `costs`, over a baseline's, priced with `table`; and that in words."""
+
+    baseline: str
+    table: str
+    costs: str
+    answer: Literal["wins", "loses", "open"]
+    ratio: Amount
+    sentences: tuple[str, ...]
 
 
 class Swing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -228,6 +260,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     machine: dict[str, str]
     git: str
     neurobench: dict[str, Any] = {}
+    glance: tuple[Answer, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+    pace: Pace | None = None
+    evidence: dict[str, float] = {}
+    edp: Amount | None = None
 
     @property
     def sparsity(self) -> float:

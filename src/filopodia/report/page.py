@@ -51,17 +51,19 @@ def render(report: Report) -> str:
     )
     environment.globals.update(
         si=wording.si, si_range=wording.si_range, percent=wording.percent, count=wording.count, ratio=wording.ratio,
-        duration=wording.duration, number=wording.figures, colour=lambda index: index % LAYER_COLOURS, max=max,
+        duration=wording.duration, number=wording.figures, scientific=wording.scientific,
+        colour=lambda index: index % LAYER_COLOURS, max=max,
     )  # fmt: skip
     template = environment.from_string((here / "page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         report=report,
         style=(here / "page.css").read_text(encoding="utf-8"),
         energy_scale=Scale.over([contestant.energy for contestant in report.contestants]),
+        swing_scale=Scale.over([Amount(low=one.low, nominal=1.0, high=one.high) for one in report.swings]),
         drawings=drawings(report),
         layer_index={layer.name: index for index, layer in enumerate(report.layers)},
         settings=flattened(report.settings),
-        neurobench=flattened(report.neurobench),
+        neurobench=[(key, measure(value)) for key, value in numbers(report.neurobench)],
     )
 
 
@@ -76,6 +78,19 @@ def drawings(report: Report) -> dict[str, tuple[str, str]]:
             spike_raster(report.rasters, report.steps, wide=False),
         )
     return drawn
+
+
+def numbers(metrics: dict[str, Any]) -> list[tuple[str, float]]:
+    """NeuroBench's metrics as rows; those of a group behind its name."""
+    rows: list[tuple[str, float]] = []
+    for key, value in metrics.items():
+        rows += [(f"{key} {name}", one) for name, one in value.items()] if isinstance(value, dict) else [(key, value)]
+    return rows
+
+
+def measure(value: float) -> str:
+    """A metric: counts whole, shares with four places."""
+    return f"{value:.4f}" if 0 < abs(value) < 1 else wording.count(value)
 
 
 def flattened(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

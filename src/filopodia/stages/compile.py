@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.config import Config
@@ -12,6 +14,11 @@ from filopodia.golden import load_golden
 from filopodia.report.wording import count
 from filopodia.run import RunFolder, fingerprint
 from filopodia.stage import Progress, Stage
+
+if TYPE_CHECKING:
+    from filopodia.hardware import Graded
+
+BYTE = 255.0
 
 
 def compile(folder: RunFolder, config: Config, progress: Progress | None) -> str:
@@ -23,6 +30,7 @@ def compile(folder: RunFolder, config: Config, progress: Progress | None) -> str
         network,
         chip=how.chip,
         calibration=calibration(folder, how.calibration),
+        graded={network.inputs[0]: graded} if len(network.inputs) == 1 and (graded := analog(folder)) else None,
         sums=how.sums,
         wide=how.wide,
         objective=how.objective,
@@ -39,6 +47,22 @@ def calibration(folder: RunFolder, samples: int) -> NDArray[Any] | None:
         if samples and (folder / name).is_file():
             return load_golden(folder / name, samples).spikes
     return None
+
+
+def analog(folder: RunFolder) -> Graded | None:
+    """How inputs that are no spikes are sent: as whole numbers of 8 bits and a sign. None for spikes, or without any input.
+
+    Whole numbers up to 255 go as they are. Others get the least power of two that none of them exceeds as their largest.
+    """
+    from filopodia.hardware import Graded
+
+    inputs = [load_golden(folder / name).spikes for name in ("calibration.npz", "golden.npz") if (folder / name).is_file()]
+    if all(values.dtype == np.bool_ or ((values == 0) | (values == 1)).all() for values in inputs):
+        return None
+    largest = max(float(np.abs(values.astype(np.float64)).max(initial=0.0)) for values in inputs)
+    if largest <= BYTE and all(np.array_equal(values, np.rint(values)) for values in inputs):
+        return Graded(bits=8, largest=BYTE)
+    return Graded(bits=8, largest=2.0 ** math.ceil(math.log2(largest)))
 
 
 def cores(number: int) -> str:

@@ -23,7 +23,8 @@ def estimate(folder: RunFolder, config: Config, progress: Progress | None) -> st
     activity = hardware.load_activity(folder.require("activity.npz"))
     costs = config.estimate.costs or None
     step_s = config.estimate.step_s or None
-    comparison = hardware.against_baselines(activity, program, costs, step_s=step_s)
+    network = hardware.load(folder / "model.nir") if (folder / "model.nir").is_file() else None  # a program may stand alone
+    comparison = hardware.against_baselines(activity, program, costs, step_s=step_s, network=network)
     own = comparison.pruned
     result: dict[str, Any] = {"format": "filopodia estimate", "version": 1, **comparison.to_dict(), "twin": None}
     result["others"] = [
@@ -43,7 +44,7 @@ def estimate(folder: RunFolder, config: Config, progress: Progress | None) -> st
 ESTIMATE = Stage(
     "estimate",
     reads=("program.npz", "activity.npz"),
-    uses=("twin/program.npz", "twin/activity.npz"),
+    uses=("model.nir", "twin/program.npz", "twin/activity.npz"),
     writes=("estimate.json",),
     settings=lambda config: config.estimate,
     work=estimate,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from filopodia.config import Config
 from filopodia.errors import UnsupportedError
-from filopodia.golden import load_golden
+from filopodia.golden import load_golden, messages
+from filopodia.provenance import load_provenance
 from filopodia.run import RunFolder
-from filopodia.stage import Progress, Stage, StageSkipped
+from filopodia.stage import Progress, Stage, StageSkipped, fingerprints
 from filopodia.stages.answers import answer_summary
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ def lava(folder: RunFolder, config: Config, progress: Progress | None) -> str:
     activity: Activity
     golden = load_golden(folder.require("golden.npz"), config.lava.samples or config.simulate.samples)
     try:
-        activity = hardware.run_lava(program, golden.spikes, time_limit_s=config.lava.time_limit, progress=progress)
+        activity = hardware.run_lava(
+            program,
+            messages(program, golden),
+            time_limit_s=config.lava.time_limit,
+            run_cfg=config.lava.run_cfg,
+            progress=progress,
+        )
     except UnsupportedError as error:
         if config.lava.use == "auto":
             raise StageSkipped(f"Lava cannot run this program ({error.found}); the integer simulator served") from None
@@ -52,6 +59,13 @@ LAVA = Stage(
     "lava",
     reads=("program.npz", "golden.npz"),
     writes=("lava.npz",),
-    settings=lambda config: {"samples": config.lava.samples or config.simulate.samples},
+    settings=lambda config: {"samples": config.lava.samples or config.simulate.samples, "run_cfg": config.lava.run_cfg},
     work=lava,
 )
+
+
+def ran_this(folder: RunFolder) -> bool:
+    """Whether there is a lava.npz, and of the program and spikes that are here now, as far as the folder knows."""
+    record = load_provenance(folder).stages.get(LAVA.name)
+    known = record is None or (not record.skipped and record.inputs == fingerprints(folder, LAVA.reads))
+    return known and (folder / "lava.npz").is_file()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from filopodia.config import Config
-from filopodia.golden import load_golden
+from filopodia.golden import load_golden, messages
 from filopodia.run import RunFolder
 from filopodia.stage import Progress, Stage
 from filopodia.stages.answers import answer_summary
@@ -14,7 +14,7 @@ def simulate(folder: RunFolder, config: Config, progress: Progress | None) -> st
 
     golden = load_golden(folder.require("golden.npz"), config.simulate.samples)
     program = hardware.load_program(folder.require("program.npz"))
-    activity = hardware.simulate(program, golden.spikes, threads=config.simulate.threads or None, progress=progress)
+    activity = hardware.simulate(program, messages(program, golden), threads=config.simulate.threads or None, progress=progress)
     hardware.save_activity(activity, folder / "activity.npz")
     return answer_summary(program, activity, golden)
 
