@@ -1,4 +1,6 @@
-"""What exact counting per core costs beside the simulation it counts: medians of runs in turn (simulate, count, simulate, ...).
+"""What exact counting costs beside the simulation it counts.
+
+Medians over runs in turn, bare first and counted first alternately: whichever follows finds the caches and the heap warm.
 
 uv run python benchmarks/energy_counting_cost.py [--save]
 """
@@ -89,8 +91,12 @@ def main() -> None:
         def counted(activity: Any = activity, program: Program = program) -> float:
             return seconds(lambda: count_events(activity, program))
 
-        turns = [(simulated(False), simulated(True), counted()) for _ in range(ROUNDS)]
-        bare, full, later = (median(turn[i] for turn in turns) for i in range(3))
+        turns = []
+        for turn in range(ROUNDS):
+            first, second = simulated(turn % 2 == 1), simulated(turn % 2 == 0)
+            turns.append((second, first) if turn % 2 else (first, second))
+        bare, full = (median(turn[i] for turn in turns) for i in range(2))
+        later = median(counted() for _ in range(5))
         share = median((turn[1] - turn[0]) / turn[0] for turn in turns)
         synops = sum(int(c.synops.sum()) for c in activity.counts.values())
         rows.append(
