@@ -58,7 +58,7 @@ class LavaConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The same program on real Lava, in a Python 3.10 of its own."""
 
     use: Literal["auto", "always", "never"] = "auto"
-    """`auto` runs Lava when a Python 3.10 can be found, and says so when not; `always` makes that an error."""
+    """`auto` runs Lava when a Python 3.10 can be found, and says so when not; `always` lets uv fetch one, or fails."""
     samples: Count = 0
     """How many of the simulated samples to run on Lava; 0 runs all."""
     run_cfg: Literal["Loihi2SimCfg", "Loihi2HwCfg"] = "Loihi2SimCfg"
