@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from filopodia.golden import Golden
 from filopodia.report.wording import count, percent
@@ -13,13 +10,6 @@ from filopodia.report.wording import count, percent
 if TYPE_CHECKING:
     from filopodia.hardware.activity import Activity
     from filopodia.hardware.program import Program
-
-
-def predicted(rates: NDArray[Any], readout: dict[str, int]) -> NDArray[np.int64]:
-    """Class per sample [N] from output spikes summed over time [N, classes x votes]; ties go to the lower class."""
-    votes = rates.reshape(len(rates), readout["classes"], readout["votes"]).sum(axis=2)
-    best: NDArray[np.int64] = votes.argmax(axis=1)
-    return best
 
 
 def correct(program: Program, activity: Activity, golden: Golden) -> int | None:
