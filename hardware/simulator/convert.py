@@ -211,6 +211,7 @@ def _to_lanes(
     words: Any,
     vectors: Any,
     homes: Any,
+    area: Any,
     stride: Any,
     width: Any,
     square: Any,
@@ -244,15 +245,16 @@ def _to_lanes(
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
                             if channel < channels:
-                                vector = uint64(homes[place] + 2 * channel + tile * stride)
+                                vector = uint64(homes[place] + 2 * area * channel + tile * stride)
                                 lit = square[uint64(8 * j + b)]
                                 vectors[vector * w + uint64(group)] = lit
-                                vectors[(vector + uint64(1)) * w + uint64(group)] = ~lit
+                                vectors[(vector + uint64(area)) * w + uint64(group)] = ~lit
 
 
 def _from_lanes(
     vectors: Any,
     homes: Any,
+    area: Any,
     stride: Any,
     width: Any,
     bits: Any,
@@ -276,7 +278,7 @@ def _from_lanes(
                     for j in range(8):
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
-                            vector = uint64(homes[place] + 2 * channel + tile * stride)
+                            vector = uint64(homes[place] + 2 * area * channel + tile * stride)
                             square[uint64(8 * j + b)] = vectors[vector * w + uint64(group)] if channel < channels else uint64(0)
                         turn_bytes(square, uint64(8 * j))
                     for i in range(8):

@@ -17,7 +17,7 @@ import numpy as np
 from numba import int16, int32, int64, uint64
 
 from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
-from filopodia.hardware.simulator.neuron import decay, hold, wrap
+from filopodia.hardware.simulator.neuron import decay, fade, hold, wrap
 from filopodia.hardware.simulator.simd import (
     caster,
     greater,
@@ -41,7 +41,8 @@ LAYER = np.dtype(
             "state",  # where its u and v start
             *("keep_u", "keep_v", "bias", "threshold"),  # where its parameters start
             *("keep_u_each", "keep_v_each", "bias_each", "threshold_each"),  # 1 when there is one per neuron
-            *("memoryless", "leaks", "subtract"),
+            *("memoryless", "biased", "subtract"),
+            "fraction",  # bits after the point of keep_v where `fade` serves, else 0
             "record",  # where its recorded states start, per (sample, step)
         )
     ],
@@ -238,9 +239,16 @@ def _update(
             u = wrap(decay(load_part(u_state, where, FOUR), factor) + u)
             store(u_state, where, u)
         v = load_part(v_state, where, FOUR)
-        if layer.leaks != 0:
+        if layer.fraction != 0:
+            below_one = splat(int32((1 << layer.fraction) - 1), a)
+            factor = parameter(params, layer.keep_v, layer.keep_v_each, neuron, a)
+            v = fade(v, factor, splat(int32(layer.fraction), a), below_one)
+        else:
             v = decay(v, parameter(params, layer.keep_v, layer.keep_v_each, neuron, a))
-        v = hold(v + u + parameter(params, layer.bias, layer.bias_each, neuron, a))
+        v = v + u
+        if layer.biased != 0:
+            v = v + parameter(params, layer.bias, layer.bias_each, neuron, a)
+        v = hold(v)
         threshold = parameter(params, layer.threshold, layer.threshold_each, neuron, a)
         fired = greater(v, threshold)
         v = select(fired, v - threshold if layer.subtract != 0 else a ^ a, v)

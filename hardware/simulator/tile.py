@@ -176,6 +176,8 @@ class Tile:
     def _share(self, work: Callable[[int, tuple[int, int]], None], size: int) -> None:
         """Call `work` with its number on parts of range(size), on the threads within a tile."""
         parts = min(self.layout.inner, size)
+        if parts == 0:
+            return
         ranges = [(size * i // parts, size * (i + 1) // parts) for i in range(parts)]
         if parts == 1:
             work(0, ranges[0])
@@ -184,19 +186,24 @@ class Tile:
             list(pool.map(work, range(parts), ranges))
 
     def _room(self) -> NDArray[np.uint64]:
-        """The tile's vectors: vector 0 is zero, then scratch per thread, then the nodes."""
+        """The tile's vectors: first a zero, then scratch per thread, then the nodes."""
         if self.vectors is None:
-            self.scratch = lanes.PLANES + 2 * self.prepared.carries
-            self.first = 1 + self.scratch * self.layout.inner
-            width = self.layout.width
-            self.vectors = self.prepared.spare.take((self.first + self.prepared.vectors * self.chunks * self.groups) * width)
-            self.vectors[:width] = 0
+            unit = self.layout.width
+            self.scratch = lanes.scratch(self.prepared.carries)
+            self.first = (lanes.WIDE + self.scratch * self.layout.inner) // unit
+            room = (self.first + self.prepared.vectors * self.chunks * self.groups) * unit + lanes.WIDE
+            self.vectors = self.prepared.spare.take(room)
+            self.vectors[: lanes.WIDE] = 0
             for node in self.prepared.nodes.values():
-                if node.corner != (0, 0):  # the halo is silent: its inverses are ones
-                    for tile in range(self.chunks * self.groups):
-                        begin = self.first + node.vectors + tile * self.prepared.vectors
-                        region = self.vectors[begin * width : (begin + node.room) * width]
-                        region.reshape(-1, 2, width)[:] = np.array([[0], [2**64 - 1]], np.uint64)
+                top, left = node.corner
+                for tile in range(self.chunks * self.groups if node.corner != (0, 0) else 0):
+                    begin = self.first + node.vectors + tile * self.prepared.vectors
+                    region = self.vectors[begin * unit : (begin + node.room) * unit].reshape(node.channels, 2, node.area, unit)
+                    height, width = node.grid
+                    grids = region[:, :, : height * width].reshape(node.channels, 2, height, width, unit)
+                    for inverse, silence in enumerate((0, 2**64 - 1)):  # the halo is silent: its inverses are ones
+                        grids[:, inverse, :top] = grids[:, inverse, height - top :] = silence
+                        grids[:, inverse, :, :left] = grids[:, inverse, :, width - left :] = silence
         return self.vectors
 
     def _need_vectors(self, name: str) -> None:
@@ -213,6 +220,7 @@ class Tile:
                 words,
                 vectors,
                 node.homes + (self.first + node.vectors),
+                node.area,
                 self.prepared.vectors,
                 self.layout.width,
                 self.square,
@@ -227,6 +235,7 @@ class Tile:
             convert.from_lanes(
                 self.vectors,
                 node.homes + (self.first + node.vectors),
+                node.area,
                 self.prepared.vectors,
                 self.layout.width,
                 self.bits,
@@ -248,47 +257,43 @@ class Tile:
         vectors = self._room()
         node = prepared.nodes[layer.name]
         firsts = np.array([self.first + prepared.nodes[name].vectors for name in plan.sources], np.int64)
-        setting = np.array(
-            [
-                self.steps,
-                prepared.vectors,
-                plan.planes,
-                len(plan.out_place),
-                self.prepared.carries,
-                plan.memoryless,
-                plan.leaks,
-                plan.subtract,
-                plan.up,
-                plan.down,
-                self.groups,
-                plan.bounded,
-            ],
-            np.int64,
-        )
+        setting = np.zeros(1, lanes.SETTING)
+        row = setting[0]
+        row["steps"], row["groups"], row["stride"] = self.steps, self.groups, prepared.vectors
+        row["unit"], row["inverse"] = self.layout.width, node.area
+        row["places"], row["planes"], row["carries"] = len(plan.out_place), plan.planes, prepared.carries
+        row["memoryless"], row["subtract"] = plan.memoryless, plan.subtract
+        row["biased"], row["fraction"], row["bounded"] = plan.biased, plan.fraction, plan.bounded
+        row["up"], row["down"] = plan.up, plan.down
         bases = plan.bases + firsts[:, None]
         out_place = plan.out_place + (self.first + node.vectors)
-        by_row = len(plan.out_place) == 1
-        rows, places = len(plan.out_row), len(plan.out_place)
+        rows = len(plan.out_row)
+        unit = self.layout.width
+        for chosen, width in zip(plan.runs(lanes.WIDE // unit), (lanes.WIDE, unit), strict=True):
+            by_row = len(chosen) == 1
 
-        def part(thread: int, piece: tuple[int, int]) -> None:
-            lanes.lanes_layer(
-                vectors,
-                1 + self.scratch * thread,
-                plan.digits.ops,
-                plan.digits.counts,
-                plan.digits.starts,
-                plan.digits.constants,
-                bases,
-                plan.out_row,
-                out_place,
-                *plan.params,
-                setting,
-                piece if by_row else (0, rows),
-                (0, places) if by_row else piece,
-                self.width,
-            )
+            def part(
+                thread: int, piece: tuple[int, int], chosen: Any = chosen, width: int = width, by_row: bool = by_row
+            ) -> None:
+                lanes.lanes_layer(
+                    vectors,
+                    lanes.WIDE + self.scratch * thread,
+                    plan.digits.ops,
+                    plan.digits.counts,
+                    plan.digits.starts,
+                    plan.digits.constants,
+                    bases,
+                    plan.out_row,
+                    out_place,
+                    chosen,
+                    *plan.params,
+                    setting,
+                    piece if by_row else (0, rows),
+                    (0, 1) if by_row else piece,
+                    (0,) * width,
+                )
 
-        self._share(part, rows if by_row else places)
+            self._share(part, rows if by_row else len(chosen))
         self.as_vectors.add(layer.name)
         here = slice(self.start, self.end)
         self.result.sent[layer.name][:, here] = self._count(layer.name, prepared.ones(layer.name))
@@ -306,7 +311,8 @@ class Tile:
         bases = np.array([[self.first + node.vectors]], np.int64)
         lanes.lanes_count(
             vectors,
-            1,
+            self.layout.width,
+            lanes.WIDE,
             self.prepared.carries,
             rows.ops,
             rows.counts,
