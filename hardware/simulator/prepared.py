@@ -36,6 +36,8 @@ class Prepared:
         self._lanes: dict[int, LanePlan | None] = {}
         self._synops: dict[int, Digits] = {}
         self._ones: dict[str, Digits] = {}
+        self._messages: dict[str, Digits] = {}
+        self._message_bits: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.uint64]]] = {}
 
     @property
     def program(self) -> Program:
@@ -101,9 +103,24 @@ class Prepared:
 
     @cached_property
     def destinations(self) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-        """Cores that a spike of each neuron goes to, place after place; only nodes that reach any."""
-        found = counting.destinations(self.program)
-        return {name: self.nodes[name].by_place(x).astype(np.int64) for name, x in found.items() if x.any()}
+        """Cores that a spike of each neuron goes to, in the user's order; only nodes that reach any."""
+        return {name: x for name, x in counting.destinations(self.program).items() if x.any()}
+
+    def message_digits(self, name: str) -> Digits:
+        """Rows that count a node's messages."""
+        if name not in self._messages:
+            self._messages[name] = digits.plan_count(self.destinations[name], self.nodes[name])
+        return self._messages[name]
+
+    def message_bits(self, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+        """`destinations` bit by bit [bit, word], in the layout of a step's spikes."""
+        if name not in self._message_bits:
+            node, counts = self.nodes[name], self.destinations[name]
+            by_place = np.zeros((node.places, node.words * 64), np.int64)
+            by_place[:, : node.channels] = node.by_place(counts).reshape(node.places, node.channels)
+            bits = by_place.reshape(1, -1) >> np.arange(int(counts.max()).bit_length())[:, None] & 1
+            self._message_bits[name] = np.packbits(bits.astype(np.uint8), axis=1, bitorder="little").view(np.uint64)
+        return self._message_bits[name]
 
 
 _kept: weakref.WeakKeyDictionary[Program, tuple[int, Prepared]] = weakref.WeakKeyDictionary()

@@ -337,7 +337,10 @@ class Tile:
             steps, places, channels, words, at = self._place(name)
             convert.unpack(self.bits, at, here, steps, places, channels, words, x.view(np.uint8))
         if self.counts:
-            for name, weight in self.prepared.destinations.items():
-                self._need_bits(name)
-                steps, places, channels, words, at = self._place(name)
-                convert.weigh(self.bits, at, here, steps, places, channels, words, weight, self.result.messages[name])
+            for name in self.prepared.destinations:
+                if name in self.as_bits:
+                    *_, at = self._place(name)
+                    digits = self.prepared.message_bits(name)
+                    convert.weigh(self.bits, at, here, self.steps, digits, self.result.messages[name])
+                else:
+                    self.result.messages[name][:, slice(*here)] = self._count(name, self.prepared.message_digits(name))
