@@ -1,7 +1,7 @@
 """Between a user's arrays, kernel G's bits and kernel S's vectors.
 
 Bits: per (sample, step) a node's places in turn, channels last, padded to 64-bit words (gather.py).
-Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight, each followed by its inverse (lanes.py).
+Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight (lanes.py).
 """
 
 from __future__ import annotations
@@ -237,10 +237,8 @@ def _to_lanes(
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
                             if channel < channels:
-                                vector = uint64(homes[place] + 2 * area * channel + tile * stride)
-                                lit = square[uint64(8 * j + b)]
-                                vectors[vector * w + uint64(group)] = lit
-                                vectors[(vector + uint64(area)) * w + uint64(group)] = ~lit
+                                vector = uint64(homes[place] + area * channel + tile * stride)
+                                vectors[vector * w + uint64(group)] = square[uint64(8 * j + b)]
 
 
 def _from_lanes(
@@ -270,7 +268,7 @@ def _from_lanes(
                     for j in range(8):
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
-                            vector = uint64(homes[place] + 2 * area * channel + tile * stride)
+                            vector = uint64(homes[place] + area * channel + tile * stride)
                             square[uint64(8 * j + b)] = vectors[vector * w + uint64(group)] if channel < channels else uint64(0)
                         turn_bytes(square, uint64(8 * j))
                     for i in range(8):

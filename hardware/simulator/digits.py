@@ -1,48 +1,21 @@
-"""Kernel S's tables: weights as signed powers of two, listed per row and power."""
+"""Weights as signed powers of two, listed per row, power, source and sign: what kernel S counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numba import int64, uint32, uint64
 from numpy.typing import NDArray
 
-from filopodia.hardware.program import Connection, Conv, Layer, Program
 from filopodia.hardware.simulator.compiled import kernel
-from filopodia.hardware.simulator.counting import fan_out
-from filopodia.hardware.simulator.plan import Node, bias_of, binary, each, fading, largest_sum, layout, rows, trailing_zeros
 
-SPARE = 4  # digits beyond the last, which the kernel may read
-COUNTED = 256  # neurons per row of a weighted count, fewer where its 24 bits demand it
+POWERS = 26
 
-
-@dataclass(frozen=True)
-class Digits:
-    """Rows of vectors to be counted: `counts[row, power, source]` of them, listed in `ops` from `starts[row]` on.
-
-    `constants[row]` is the sum of 2^power over the inverted ones; `carries` bounds the carries from one power to the next.
-    """
-
-    ops: NDArray[np.uint32]
-    counts: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    constants: NDArray[np.int32]
-    carries: int
-
-    @cached_property
-    def offset(self) -> int:
-        """What the inverted digits of all rows add up to."""
-        return int(self.constants.sum(dtype=np.int64))
-
-    @property
-    def total(self) -> int:
-        return len(self.ops) - SPARE
+Rows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # starts, vectors, weights
 
 
-def _count_digits(starts: Any, data: Any, scale: Any, source: Any, counts: Any, constants: Any) -> None:
+def _count_digits(starts: Any, data: Any, scale: Any, source: Any, counts: Any) -> None:
     for row in range(len(starts) - 1):
         for e in range(starts[row], starts[row + 1]):
             weight = int64(data[uint64(e)]) << scale[0] >> scale[1]
@@ -53,14 +26,12 @@ def _count_digits(starts: Any, data: Any, scale: Any, source: Any, counts: Any, 
                 if rest & 1:
                     digit = 2 - (rest & 3)
                     rest -= digit
-                    counts[row, power, source] += 1
-                    if (digit < 0) != negative:
-                        constants[row] += 1 << power
+                    counts[row, power, 2 * source + int64((digit < 0) != negative)] += 1
                 rest >>= 1
                 power += 1
 
 
-def _list_digits(starts: Any, data: Any, columns: Any, inverse: Any, scale: Any, source: Any, at: Any, ops: Any) -> None:
+def _list_digits(starts: Any, data: Any, vectors: Any, scale: Any, source: Any, tag: Any, at: Any, ops: Any) -> None:
     for row in range(len(starts) - 1):
         for e in range(starts[row], starts[row + 1]):
             weight = int64(data[uint64(e)]) << scale[0] >> scale[1]
@@ -71,10 +42,9 @@ def _list_digits(starts: Any, data: Any, columns: Any, inverse: Any, scale: Any,
                 if rest & 1:
                     digit = 2 - (rest & 3)
                     rest -= digit
-                    ops[uint64(at[row, power, source])] = uint32(
-                        columns[uint64(e)] + (inverse if (digit < 0) != negative else 0)
-                    )
-                    at[row, power, source] += 1
+                    column = 2 * source + int64((digit < 0) != negative)
+                    ops[uint64(at[row, power, column])] = uint32(vectors[uint64(e)] + tag)
+                    at[row, power, column] += 1
                 rest >>= 1
                 power += 1
 
@@ -82,175 +52,21 @@ def _list_digits(starts: Any, data: Any, columns: Any, inverse: Any, scale: Any,
 count_digits = kernel(_count_digits)
 list_digits = kernel(_list_digits)
 
-Rows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]  # starts, vectors, weights, way to the inverses
 
+def digits(sources: list[Rows], scales: list[tuple[int, int]], tags: list[int]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+    """Digits of the rows of several sources; weights are taken times 2^scale[0] / 2^scale[1] (without remainder).
 
-def write(sources: list[Rows], scales: list[tuple[int, int]], powers: int) -> Digits:
-    """Digits of the rows of several sources; weights are taken times 2^scale[0] / 2^scale[1] (without remainder)."""
-    n = len(sources[0][0]) - 1
-    counts = np.zeros((n, powers, len(sources)), np.int32)
-    constants = np.zeros(n, np.int64)
-    for i, (starts, _, data, _) in enumerate(sources):
-        count_digits(starts, data, np.array(scales[i], np.int64), i, counts, constants)
+    Returns `ops`, one vector plus its source's tag per digit, row after row, and how many of them belong to each
+    [row, power, 2 * source + (1 where they count negative)].
+    """
+    counts = np.zeros((len(sources[0][0]) - 1, POWERS, 2 * len(sources)), np.int32)
+    for i, (starts, _, data) in enumerate(sources):
+        count_digits(starts, data, np.array(scales[i], np.int64), i, counts)
     used = max(1, int(np.max(np.flatnonzero(counts.any(axis=(0, 2))), initial=0)) + 1)
     counts = np.ascontiguousarray(counts[:, :used])
     ends = np.cumsum(counts.reshape(-1), dtype=np.int64)
-    at = np.concatenate([[0], ends])[:-1].reshape(counts.shape)
-    first = at[:, 0, 0].copy()
-    ops = np.zeros(int(ends[-1]) + SPARE, np.uint32)
-    at = np.ascontiguousarray(at)
-    for i, (starts, vectors, data, inverse) in enumerate(sources):
-        list_digits(starts, data, vectors, inverse, np.array(scales[i], np.int64), i, at, ops)
-    most = int(counts.sum(axis=2).max(initial=0))
-    return Digits(ops, counts, first, constants.astype(np.int32), most + len(sources) + 4)
-
-
-@dataclass(frozen=True)
-class LanePlan:
-    """What kernel S needs for one layer, `bases` and `out` still counted from the nodes' own first vectors."""
-
-    digits: Digits
-    sources: tuple[str, ...]
-    bases: NDArray[np.int64]  # [source, place]
-    out_row: NDArray[np.int64]
-    out_place: NDArray[np.int64]
-    row_length: int  # places side by side that can be served together, all reading neighbours
-    params: tuple[NDArray[np.int32], ...]  # keep_u, keep_v (times 2^(fraction - 12)), bias, threshold: one, or one per neuron
-    planes: int
-    memoryless: bool
-    bounded: bool
-    biased: bool
-    fraction: int
-    subtract: bool
-    up: int
-    down: int
-
-    def runs(self, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places that begin `length` places served together, and the places left."""
-        places = np.arange(len(self.out_place))
-        if length == 1:
-            return places[:0], places
-        x = places % self.row_length
-        whole = x < self.row_length // length * length
-        return places[whole & (x % length == 0)], places[~whole]
-
-
-def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer) -> LanePlan | None:
-    """Tables for a layer, or None where kernel S cannot serve: graded or delayed messages, loops, sums past 24 bits."""
-    into = program.into(layer.name)
-    exponents = [c.weight_exp for c in into]
-    if not into or any(program.lag(c) != 0 or not binary(program, c) for c in into):
-        return None
-    lowest = min(exponents)
-    if lowest < 0 and len(set(exponents)) > 1:
-        return None
-    largest = sum(largest_sum(c) << (c.weight_exp - lowest) for c in into)
-    if largest >= 2**23 or largest * 2.0 ** max(lowest, 0) >= 2**23:
-        return None
-    target = nodes[layer.name]
-    convolved = [isinstance(c.synapses, Conv) for c in into]
-    if any(convolved) and not all(convolved):
-        return None
-    sources = [_conv_rows(program, nodes, c) if isinstance(c.synapses, Conv) else _matrix_rows(nodes, c) for c in into]
-    scaled = [abs(data) << (e - lowest) for (_, _, data, _), e in zip(sources, exponents, strict=True)]
-    zeros = trailing_zeros(*scaled)
-    scales = [(e - lowest, zeros) for e in exponents]
-    digits = write(sources, scales, 26)
-    if digits.counts.shape[1] > 22:
-        return None
-    planes = 16 if largest >> zeros < 2**15 and digits.counts.shape[1] <= 16 else 24
-    shift = lowest + zeros
-    if any(convolved):
-        bases = np.stack([_conv_bases(program, nodes, c) for c in into])
-        out_row, out_place = 2 * target.area * np.arange(target.channels), target.homes
-    else:
-        bases = np.zeros((len(into), 1), np.int64)
-        out_row, out_place = target.neurons, np.zeros(1, np.int64)
-    memoryless = bool((layer.du == 4095).all()) and largest * 2.0 ** max(lowest, 0) < 2**17
-    # |v| stays below drive / (dv / 4096), the sum of what a leak leaves of a constant drive
-    bias = bias_of(layer)
-    drive = largest * 2.0 ** max(lowest, 0) * 64 + float(np.abs(bias).max())
-    leak, lowest_threshold = int(layer.dv.min()), int(layer.vth.min())
-    highest = drive * (4096 / leak + 1) if leak > 0 else 2.0**23
-    bounded = memoryless and leak > 0 and lowest_threshold >= 0 and highest < 2**23
-    keep_v, fraction = fading(layer, highest if bounded else 2.0**23)
-    values = (4095 - layer.du.astype(np.int32), keep_v, bias, np.left_shift(layer.vth, 6))
-    params = tuple(
-        np.ascontiguousarray(np.asarray(x, np.int32).reshape(-1)[: None if each(np.asarray(x), layer) else 1]) for x in values
-    )
-    up, down = (shift + 6, 0) if shift >= 0 else (0, -shift)
-    rowwise = params[2].size in (1, len(out_row))
-    if memoryless and down == 0 and rowwise and not (bias % (1 << up)).any():  # then it can be added to the sums
-        extra = params[2].astype(np.int64) >> up
-        if (largest >> zeros) + int(np.abs(extra).max()) < 2 ** (planes - 1):
-            digits = replace(digits, constants=(digits.constants - extra).astype(np.int32))
-            params = (*params[:2], np.zeros(1, np.int32), params[3])
-    return LanePlan(
-        digits,
-        tuple(c.source for c in into),
-        bases.astype(np.int64),
-        out_row.astype(np.int64),
-        out_place.astype(np.int64),
-        _row_length(into, target, len(out_place), params),
-        params,
-        planes,
-        memoryless,
-        bounded,
-        bool(params[2].any()),
-        fraction,
-        layer.reset == "subtract",
-        up,
-        down,
-    )
-
-
-def _row_length(into: tuple[Connection, ...], target: Node, served: int, params: tuple[NDArray[np.int32], ...]) -> int:
-    """How many places side by side read places side by side and share their parameters."""
-    alike = all(x.size == 1 or (np.ptp(x.reshape(target.channels, -1), axis=1) == 0).all() for x in params)
-    strided = any(isinstance(c.synapses, Conv) and c.synapses.stride[1] != 1 for c in into)
-    return target.width if served > 1 and alike and not strided else 1
-
-
-def plan_count(weights: NDArray[np.int64], node: Node) -> Digits:
-    """Rows that add up `weights` [size] (the user's order) over a node's spikes."""
-    chosen = np.flatnonzero(weights)
-    per_row = max(1, min(COUNTED, 2**23 // max(int(weights.max(initial=0)), 1)))
-    starts = np.append(np.arange(0, len(chosen), per_row), len(chosen)).astype(np.int64)
-    if len(starts) == 1:
-        starts = np.zeros(2, np.int64)
-    return write([(starts, node.neurons[chosen], weights[chosen].astype(np.int64), node.area)], [(0, 0)], 26)
-
-
-def plan_synops(program: Program, nodes: dict[str, Node], connection: Connection) -> Digits:
-    """Rows that count the synapses reached by the spikes of a connection's source."""
-    return plan_count(fan_out(program, connection), nodes[connection.source])
-
-
-def _matrix_rows(nodes: dict[str, Node], connection: Connection) -> Rows:
-    starts, columns, data = rows(connection)
-    source = nodes[connection.source]
-    return starts.astype(np.int64), source.neurons[columns], data.astype(np.int64), source.area
-
-
-def _conv_rows(program: Program, nodes: dict[str, Node], connection: Connection) -> Rows:
-    """Rows of a kernel: vectors counted from the first tap of an output place."""
-    conv, source = connection.synapses, nodes[connection.source]
-    assert isinstance(conv, Conv)
-    g = layout(program, connection)
-    out, within, k_y, k_x = np.nonzero(conv.weight)
-    channel = within + out // (g.c_out // conv.groups) * (g.c_in // conv.groups)
-    place = k_y * conv.dilation[0] * source.grid[1] + k_x * conv.dilation[1]
-    starts = np.searchsorted(out, np.arange(g.c_out + 1)).astype(np.int64)
-    data = conv.weight[out, within, k_y, k_x].astype(np.int64)
-    return starts, 2 * source.area * channel + place, data, source.area
-
-
-def _conv_bases(program: Program, nodes: dict[str, Node], connection: Connection) -> NDArray[np.int64]:
-    """The vector of the first tap of every output place."""
-    conv, source = connection.synapses, nodes[connection.source]
-    assert isinstance(conv, Conv)
-    g = layout(program, connection)
-    y = np.arange(g.h_out) * conv.stride[0] - conv.padding[0] + source.corner[0]
-    x = np.arange(g.w_out) * conv.stride[1] - conv.padding[1] + source.corner[1]
-    bases: NDArray[np.int64] = (y[:, None] * source.grid[1] + x).reshape(-1)
-    return bases
+    at = np.ascontiguousarray(np.concatenate([[0], ends])[:-1].reshape(counts.shape))
+    ops = np.zeros(int(ends[-1]), np.uint32)
+    for i, (starts, vectors, data) in enumerate(sources):
+        list_digits(starts, data, vectors, np.array(scales[i], np.int64), i, tags[i], at, ops)
+    return ops, counts

@@ -21,9 +21,9 @@ Int64 = NDArray[np.int64]
 class Node:
     """Where an input's or a layer's spikes live. A node that no convolution touches is one place with all neurons as channels.
 
-    `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo and inverses included);
-    `grid` is the padded height and width around its places, `corner` the first place inside. Vectors lie channel after
-    channel, each the grid as it is and then inverted, so that neighbours in a row can be loaded together.
+    `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo included); `grid` is
+    the padded height and width around its places, `corner` the first place inside. Vectors lie channel after channel, so that
+    neighbours in a row can be loaded together.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Node:
 
     @property
     def area(self) -> int:
-        """Vectors from a neuron's own to its inverse: the grid, made odd so that channels do not share the sets of a cache."""
+        """Vectors per channel: the grid, made odd so that channels do not share the sets of a cache."""
         return self.grid[0] * self.grid[1] | 1
 
     @property
     def room(self) -> int:
-        """Vectors, halo and inverses included."""
-        return 2 * self.channels * self.area
+        """Vectors, halo included."""
+        return self.channels * self.area
 
     @cached_property
     def homes(self) -> Int64:
@@ -64,7 +64,7 @@ class Node:
     @cached_property
     def neurons(self) -> Int64:
         """The vector of each neuron, in the user's order (channels first)."""
-        return (self.homes[None, :] + 2 * self.area * np.arange(self.channels)[:, None]).reshape(-1)
+        return (self.homes[None, :] + self.area * np.arange(self.channels)[:, None]).reshape(-1)
 
     def by_place(self, x: NDArray[Any]) -> NDArray[Any]:
         """The last axis from the user's order (channels first) to place after place, channels last."""
@@ -173,7 +173,7 @@ def bias_of(layer: Layer) -> Int32:
 
 
 def fading(layer: Layer, highest: float) -> tuple[Int32, int]:
-    """What v keeps per step, and the bits of it that stand after the point, where |v| below `highest` makes products of 32 bits.
+    """What v keeps per step and the bits of it after the point, where |v| below `highest` makes products of 32 bits.
 
     Elsewhere in units of 1 / 4096, and 0.
     """

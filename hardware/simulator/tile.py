@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.hardware.simulator import convert, gather, lanes
+from filopodia.hardware.simulator.adders import WIDE, Adders
 from filopodia.hardware.simulator.cost import Choice, choose
 from filopodia.hardware.simulator.cut import LANES_FROM, Layout
 from filopodia.hardware.simulator.prepared import Prepared
@@ -53,7 +54,6 @@ class Tile:
         self.as_vectors: set[str] = set()
         self.vectors: NDArray[np.uint64] | None = None
         self.width = (0,) * layout.width
-        self.scratch = 0
         self.square = np.empty(64, np.uint64)
 
     def run(self) -> None:
@@ -102,7 +102,7 @@ class Tile:
 
     def _choose(self, index: int) -> Choice:
         prepared = self.prepared
-        plan = prepared.lanes(index)
+        plan = prepared.lanes(index, self.layout.width)
         if plan is None:
             return Choice.GATHER
         layer = prepared.program.layers[index]
@@ -186,24 +186,20 @@ class Tile:
             list(pool.map(work, range(parts), ranges))
 
     def _room(self) -> NDArray[np.uint64]:
-        """The tile's vectors: first a zero, then scratch per thread, then the nodes."""
+        """The tile's vectors: first scratch per thread, then the nodes."""
         if self.vectors is None:
             unit = self.layout.width
-            self.scratch = lanes.scratch(self.prepared.carries)
-            self.first = (lanes.WIDE + self.scratch * self.layout.inner) // unit
-            room = (self.first + self.prepared.vectors * self.chunks * self.groups) * unit + lanes.WIDE
+            self.first = lanes.SCRATCH * self.layout.inner // unit
+            room = (self.first + self.prepared.vectors * self.chunks * self.groups) * unit + WIDE
             self.vectors = self.prepared.spare.take(room)
-            self.vectors[: lanes.WIDE] = 0
             for node in self.prepared.nodes.values():
-                top, left = node.corner
+                (top, left), (height, width) = node.corner, node.grid
                 for tile in range(self.chunks * self.groups if node.corner != (0, 0) else 0):
                     begin = self.first + node.vectors + tile * self.prepared.vectors
-                    region = self.vectors[begin * unit : (begin + node.room) * unit].reshape(node.channels, 2, node.area, unit)
-                    height, width = node.grid
-                    grids = region[:, :, : height * width].reshape(node.channels, 2, height, width, unit)
-                    for inverse, silence in enumerate((0, 2**64 - 1)):  # the halo is silent: its inverses are ones
-                        grids[:, inverse, :top] = grids[:, inverse, height - top :] = silence
-                        grids[:, inverse, :, :left] = grids[:, inverse, :, width - left :] = silence
+                    region = self.vectors[begin * unit : (begin + node.room) * unit].reshape(node.channels, node.area, unit)
+                    grids = region[:, : height * width].reshape(node.channels, height, width, unit)
+                    grids[:, :top] = grids[:, height - top :] = 0  # the halo is silent
+                    grids[:, :, :left] = grids[:, :, width - left :] = 0
         return self.vectors
 
     def _need_vectors(self, name: str) -> None:
@@ -250,7 +246,7 @@ class Tile:
 
     def _lanes(self, index: int) -> None:
         prepared = self.prepared
-        plan, layer = prepared.lanes(index), prepared.program.layers[index]
+        plan, layer = prepared.lanes(index, self.layout.width), prepared.program.layers[index]
         assert plan is not None
         for name in plan.sources:
             self._need_vectors(name)
@@ -260,8 +256,7 @@ class Tile:
         setting = np.zeros(1, lanes.SETTING)
         row = setting[0]
         row["steps"], row["groups"], row["stride"] = self.steps, self.groups, prepared.vectors
-        row["unit"], row["inverse"] = self.layout.width, node.area
-        row["places"], row["planes"], row["carries"] = len(plan.out_place), plan.planes, prepared.carries
+        row["unit"], row["places"], row["planes"] = self.layout.width, len(plan.out_place), plan.planes
         row["memoryless"], row["subtract"] = plan.memoryless, plan.subtract
         row["biased"], row["fraction"], row["bounded"] = plan.biased, plan.fraction, plan.bounded
         row["up"], row["down"] = plan.up, plan.down
@@ -269,7 +264,7 @@ class Tile:
         out_place = plan.out_place + (self.first + node.vectors)
         rows = len(plan.out_row)
         unit = self.layout.width
-        for chosen, width in zip(plan.runs(lanes.WIDE // unit), (lanes.WIDE, unit), strict=True):
+        for chosen, width in zip(plan.runs(WIDE // unit), (WIDE, unit), strict=True):
             by_row = len(chosen) == 1
 
             def part(
@@ -277,11 +272,11 @@ class Tile:
             ) -> None:
                 lanes.lanes_layer(
                     vectors,
-                    lanes.WIDE + self.scratch * thread,
-                    plan.digits.ops,
-                    plan.digits.counts,
-                    plan.digits.starts,
-                    plan.digits.constants,
+                    lanes.SCRATCH * thread,
+                    plan.adders.steps,
+                    plan.adders.starts,
+                    plan.adders.pairs,
+                    plan.adders.constants,
                     bases,
                     plan.out_row,
                     out_place,
@@ -296,28 +291,27 @@ class Tile:
             self._share(part, rows if by_row else len(chosen))
         self.as_vectors.add(layer.name)
         here = slice(self.start, self.end)
-        self.result.sent[layer.name][:, here] = self._count(layer.name, prepared.ones(layer.name))
+        self.result.sent[layer.name][:, here] = self._count(layer.name, prepared.ones(layer.name, self.layout.width))
         if self.counts:
             for i, connection in enumerate(prepared.program.connections):
                 if connection.target == layer.name:
-                    self.result.synops[layer.name][:, here] += self._count(connection.source, prepared.synops(i))
+                    self.result.synops[layer.name][:, here] += self._count(
+                        connection.source, prepared.synops(i, self.layout.width)
+                    )
 
-    def _count(self, name: str, rows: Any) -> NDArray[np.int64]:
+    def _count(self, name: str, rows: Adders) -> NDArray[np.int64]:
         """A weighted count of a node's spikes, [T, samples of the tile]."""
         vectors = self._room()
         node = self.prepared.nodes[name]
         width = 8 * self.layout.width
         sums = np.zeros((self.groups * self.chunks, 8, width), np.int32)
-        bases = np.array([[self.first + node.vectors]], np.int64)
         lanes.lanes_count(
             vectors,
             self.layout.width,
-            lanes.WIDE,
-            self.prepared.carries,
-            rows.ops,
-            rows.counts,
+            rows.steps,
             rows.starts,
-            bases,
+            rows.pairs,
+            self.first + node.vectors,
             self.prepared.vectors,
             sums,
             self.width,
@@ -343,4 +337,6 @@ class Tile:
                     digits = self.prepared.message_bits(name)
                     convert.weigh(self.bits, at, here, self.steps, digits, self.result.messages[name])
                 else:
-                    self.result.messages[name][:, slice(*here)] = self._count(name, self.prepared.message_digits(name))
+                    self.result.messages[name][:, slice(*here)] = self._count(
+                        name, self.prepared.messages(name, self.layout.width)
+                    )
