@@ -10,7 +10,7 @@ A job is a network of Lava processes and messages for many samples. All samples 
 layer starts `latency` steps after that of the input, and its state is reset there. Recorders write each step of a layer to
 memory-mapped files in sample time ([samples * steps, size]), because Lava's own `Var.get` moves one number at a time.
 
-The arithmetic is Lava's: `LIFReset`, `Dense`, `Sparse`, `DelayDense`, `DelaySparse` and `Conv` with their `fixed_pt` models.
+The arithmetic is Lava's: `LIFReset`, `Dense`, `Sparse`, `DelaySparse` and `Conv` with their `fixed_pt` models.
 The subclasses here add what does not touch it: they record, they remember a matrix that Lava would build anew every step, and
 between samples (`gap`) they swallow messages that are still under way, so that no sample sees the one before.
 
@@ -61,8 +61,8 @@ from lava.magma.runtime import runtime  # noqa: E402
 from lava.magma.runtime.message_infrastructure import multiprocessing as infrastructure  # noqa: E402
 from lava.proc.conv.models import PyConvModelFixed  # noqa: E402
 from lava.proc.conv.process import Conv  # noqa: E402
-from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc  # noqa: E402
-from lava.proc.dense.process import DelayDense, Dense  # noqa: E402
+from lava.proc.dense.models import PyDenseModelBitAcc  # noqa: E402
+from lava.proc.dense.process import Dense  # noqa: E402
 from lava.proc.io.source import RingBuffer  # noqa: E402
 from lava.proc.lif.models import PyLifResetModelBitAcc  # noqa: E402
 from lava.proc.lif.process import LIFReset  # noqa: E402
@@ -161,7 +161,6 @@ MODELS = {
     RingBuffer: FeedFromFile,
     LIFReset: RecordedLIFReset,
     Dense: PyDenseModelBitAcc,
-    DelayDense: PyDelayDenseModelBitAcc,
     Sparse: PySparseModelBitAcc,
     DelaySparse: RememberingDelaySparse,
     Conv: PyConvModelFixed,
@@ -210,14 +209,11 @@ def build_connection(connection, arrays, log):
             name=connection["process"],
             log_config=log,
         )
-    delay = connection["delay"]
     if kind == "dense":
-        weights = arrays[connection["weight"]].astype(np.int32)
-        if delay:
-            return DelayDense(weights=weights, delays=np.full(weights.shape, delay, int), **options)
-        return Dense(weights=weights, **options)
+        return Dense(weights=arrays[connection["weight"]].astype(np.int32), **options)
     parts = tuple(arrays[connection[name]] for name in ("data", "indices", "indptr"))
     weights = csr_matrix((parts[0].astype(np.int32), *parts[1:]), shape=tuple(connection["shape"]))
+    delay = connection["delay"]
     if delay:
         delays = csr_matrix((np.full(len(parts[0]), delay, int), *parts[1:]), shape=weights.shape)
         return DelaySparse(weights=weights, delays=delays, max_delay=delay, **options)

@@ -50,6 +50,8 @@ class SimulateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     samples: Count = 0
     """How many golden samples to run; 0 runs all."""
+    arithmetic: Literal["lava", "loihi"] = "lava"
+    """Lava's models, or Loihi's silicon where they differ from it."""
     threads: Count = 0
     """CPU threads; 0 uses every core."""
 
