@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 import filopodia
-from filopodia.errors import ChipLimitError, InputError
+from filopodia.errors import ChipLimitError, InputError, UnsupportedError
 from filopodia.hardware.chip import Chip, load_chip
 from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler.analog import Graded
@@ -105,6 +105,7 @@ def integers(
     _known_names(lowered, options, calibration)
     limit = DELAY_LIMIT if chip is None or "delay" not in chip.limits else chip.limits["delay"].value
     timed = balance(lowered, limit)
+    _no_graded_relays(timed, options)
     golden = None if calibration is None else _golden(network, lowered, options, calibration)
     layers: list[Layer] = []
     connections: list[Connection] = []
@@ -166,6 +167,18 @@ def _graded(lowered: Lowered, graded: Mapping[str, Graded]) -> Lowered:
         for p in lowered.projections
     )
     return replace(lowered, projections=projections)
+
+
+def _no_graded_relays(timed: Timed, options: Options) -> None:
+    """Raise UnsupportedError where graded messages would have to wait in neurons, which repeat spikes alone."""
+    waiting = [name for name in options.graded if any(n.startswith(f"{name}.relay") for n in timed.lowered.populations)]
+    if waiting:
+        raise UnsupportedError(
+            "graded messages on a path that waits for longer than a synapse can: relay neurons repeat spikes only",
+            where=f"input {waiting[0]}",
+            allowed=f"delays of up to {DELAY_LIMIT} steps behind graded inputs",
+            fix="code the input as spikes, or shorten the path beside it",
+        )
 
 
 def _golden(network: Network, lowered: Lowered, options: Options, calibration: Any) -> Golden:
