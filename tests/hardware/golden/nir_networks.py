@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from filopodia import hardware
 from filopodia.hardware.compiler.analog import Graded
 from filopodia.hardware.network.network import Network
+from filopodia.hardware.program import Program
 
 DT = 1e-3
 
@@ -93,6 +94,13 @@ def make(seed: int) -> Made:
     if graph.chance(0.25) and not second:
         options["calibration"] = values
     return Made(network, values, options)
+
+
+def compiled(seed: int) -> tuple[Program, dict[str, NDArray[Any]]]:
+    """The network of a seed as an integer program for Loihi 2, and messages for it."""
+    made = make(seed)
+    program = hardware.compile(made.network, **made.options)
+    return program, hardware.analog_messages(program, made.values)
 
 
 def _stage(graph: Graph, last: str, shape: Shape) -> tuple[str, Shape]:
