@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -36,6 +36,8 @@ from filopodia.hardware.program import Connection, Input, Layer, Program
 
 Progress = Callable[[str, int, int], None]
 
+Reset = Literal["trained", "zero"]
+
 DELAY_LIMIT = 62
 
 
@@ -47,6 +49,7 @@ class Options:
     wide: Collection[str] = ()
     sums: Literal["proved", "measured"] = "proved"
     graded: Mapping[str, Graded] = field(default_factory=dict)
+    reset: Reset = "trained"
 
 
 def compile(
@@ -58,6 +61,7 @@ def compile(
     wide: Collection[str] = (),
     sums: Literal["proved", "measured"] = "proved",
     graded: Mapping[str, Graded] | None = None,
+    reset: Reset = "trained",
     objective: Objective = "cores",
     progress: Progress | None = None,
 ) -> Program:
@@ -67,7 +71,9 @@ def compile(
     input name to such arrays): with them, scale and clipping of each layer are chosen by its spikes. `scales` fixes the scale
     of layers by name. Layers named in `wide` get weights of two synapses each, about 15 bits. `sums="measured"` bounds input
     sums by the calibration's with a quarter to spare, where no bound can be proved without losing weight bits. `graded` says
-    which inputs are analog and how their values become messages (`analog_messages`). `objective` places for the fewest cores,
+    which inputs are analog and how their values become messages (`analog_messages`). `reset="zero"` lets neurons that were
+    trained to lose their threshold go back to zero instead, as chips without programmable neurons and Lava want it: an
+    approximation, whose wrong spikes a calibration counts. `objective` places for the fewest cores,
     or for the least traffic between them at the calibration's rates. `progress` is called with (stage, done, total).
 
     The program carries, per layer, its scale and what rounding did (`metadata["layers"]`), and what the fullest core uses of
@@ -77,7 +83,7 @@ def compile(
     chip = chip if isinstance(chip, Chip) else load_chip(chip)
     named = "the network" if isinstance(network, Network) else Path(network).name
     network = network if isinstance(network, Network) else load(network)
-    options = Options(scales or {}, wide, sums, graded or {})
+    options = Options(scales or {}, wide, sums, graded or {}, reset)
     program, golden = integers(network, options, calibration, chip, progress)
     rates = None if golden is None else golden.rates(program)
     if progress is not None:
@@ -101,7 +107,7 @@ def integers(
     network: Network, options: Options, calibration: Any = None, chip: Chip | None = None, progress: Progress | None = None
 ) -> tuple[Program, Golden | None]:
     """The program without cores (quantised layers, encoded connections), and the float run it was calibrated on."""
-    lowered = _graded(lower(network), options.graded)
+    lowered = _graded(_with_reset(lower(network), options.reset), options.graded)
     _known_names(lowered, options, calibration)
     limit = DELAY_LIMIT if chip is None or "delay" not in chip.limits else chip.limits["delay"].value
     timed = balance(lowered, limit)
@@ -155,6 +161,15 @@ def _trained_scale(metadata: Mapping[str, Any], name: str) -> float | None:
     scales = metadata.get("scales")
     value = scales.get(name) if isinstance(scales, Mapping) else None
     return float(value) if value is not None else None
+
+
+def _with_reset(lowered: Lowered, reset: Reset) -> Lowered:
+    """Populations as they were trained, or all with a reset to zero."""
+    if reset not in get_args(Reset):
+        raise InputError(f"reset {reset!r}", where="compile", allowed=" or ".join(get_args(Reset)))
+    if reset == "trained":
+        return lowered
+    return replace(lowered, populations={name: replace(p, reset="zero") for name, p in lowered.populations.items()})
 
 
 def _graded(lowered: Lowered, graded: Mapping[str, Graded]) -> Lowered:
@@ -222,6 +237,8 @@ def _metadata(network: Network, lowered: Lowered, options: Options, reports: Map
     voltages = [name for name in lowered.outputs.values() if not lowered.populations[name].spikes]
     if voltages:
         metadata["voltage_outputs"] = voltages
+    if options.reset == "zero" and network.semantics.reset == "subtract":
+        metadata["reset_approximated"] = True
     if options.graded:
         metadata["graded"] = {name: {"bits": g.bits, "largest": g.largest} for name, g in options.graded.items()}
     return metadata

@@ -105,7 +105,7 @@ def messages_fit(program: Program, chip: Chip) -> Iterator[Violation]:
                 f"{connection.message_bits} bits",
                 f"{limit.value} bits",
                 limit.source,
-                "code the input as spikes, by rate or by latency",
+                "code the input as spikes, by rate or by latency (hardware.rate_spikes, hardware.latency_spikes)",
             )
 
 
@@ -115,7 +115,12 @@ def resets_possible(program: Program, chip: Chip) -> Iterator[Violation]:
     for layer in program.layers:
         if limit is not None and limit.value == 0 and layer.reset == "subtract":
             yield Violation(
-                "reset", layer.name, "subtract", "zero", limit.source, "train with reset to zero, or choose a programmable chip"
+                "reset",
+                layer.name,
+                "subtract",
+                "zero",
+                limit.source,
+                'train with reset to zero, compile with reset="zero" (an approximation), or choose a programmable chip',
             )
 
 

@@ -84,7 +84,7 @@ def _layer(layer: Layer, k: int, record: Sequence[str], tag: str, arrays: dict[s
             f"reset {layer.reset!r} has no counterpart in Lava",
             where=f"layer {layer.name}",
             allowed='reset "zero": every fixed-point LIF of Lava 0.10.0 sets v to 0 when it fires',
-            fix='compile with reset="zero", or run it in the simulator, which has both',
+            fix='compile with reset="zero", which approximates it, or run it in the simulator, which has both',
         )
     plan: dict[str, Any] = {
         "name": layer.name,

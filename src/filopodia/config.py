@@ -41,6 +41,8 @@ class CompileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Input sums stay in range by proof from the weights, or by measurement on the calibration with a quarter to spare."""
     wide: tuple[str, ...] = ()
     """Layers whose weights get two synapses each, about 15 bits."""
+    reset: Literal["trained", "zero"] = "trained"
+    """Neurons reset as they were trained; `zero` approximates resets by subtraction, where the chip or Lava has none."""
     objective: Literal["cores", "traffic"] = "cores"
     """Place on the fewest cores, or for the least traffic between them."""
 
