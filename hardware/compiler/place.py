@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import InputError, Violation
-from filopodia.hardware.chip import Chip
+from filopodia.hardware.chip import MESH, Chip
 from filopodia.hardware.compiler.cut import PER_CORE, Piece, Room, cut, room
 from filopodia.hardware.compiler.resources import image
 from filopodia.hardware.compiler.traffic import arrange, distances, message_hops, messages
@@ -18,9 +18,6 @@ from filopodia.hardware.program import Core, Program
 
 Objective = Literal["cores", "traffic"]
 Place = tuple[int, tuple[int, int, int]]
-
-MESH = {"mesh_width": 8, "mesh_height": 4, "mesh_slots": 4}
-"""What a chip file without a mesh is taken to have: Loihi's."""
 
 
 @dataclass(frozen=True, eq=False)
