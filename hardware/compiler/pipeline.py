@@ -24,6 +24,7 @@ from filopodia.hardware.chip import Chip, load_chip
 from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler.analog import Graded
 from filopodia.hardware.compiler.calibrate import Golden, calibrate, record
+from filopodia.hardware.compiler.cut import room
 from filopodia.hardware.compiler.encode import encode
 from filopodia.hardware.compiler.latency import Timed, balance
 from filopodia.hardware.compiler.lower import Lowered, lower
@@ -110,6 +111,7 @@ def integers(
     lowered = _graded(_with_reset(lower(network), options.reset), options.graded)
     _known_names(lowered, options, calibration)
     limit = DELAY_LIMIT if chip is None or "delay" not in chip.limits else chip.limits["delay"].value
+    shared = chip is None or room(chip).shared_conv
     timed = balance(lowered, limit)
     _no_graded_relays(timed, options)
     golden = None if calibration is None else _golden(network, lowered, options, calibration)
@@ -125,7 +127,7 @@ def integers(
         reports[name] = dict(made.report)
         for part in made.connections:
             bits = options.graded[part.projection.source].bits if part.projection.source in options.graded else 0
-            connections.append(encode(part, timed.delay(part.projection), bits))
+            connections.append(encode(part, timed.delay(part.projection), bits, shared))
     program = Program(
         inputs=tuple(
             Input(name, tuple(shape), options.graded[name].bits if name in options.graded else 0)
