@@ -36,7 +36,8 @@ def place(
 
     `objective="cores"` fills cores with tiles of several layers, so that the fewest are used, one after the other along the
     mesh. `"traffic"` keeps layers apart and swaps cores on the mesh until messages travel few hops; `rates` are spikes per step
-    of each layer's neurons, [n] by name (1 everywhere when left out).
+    of each layer's neurons, [n] by name (1 everywhere when left out). Messages and hops are counted where rates are given or
+    traffic is the objective.
     """
     if objective not in ("cores", "traffic"):
         raise InputError(f"objective {objective!r}", allowed='"cores", "traffic"')
@@ -45,11 +46,12 @@ def place(
     groups = pack(pieces, has) if objective == "cores" else [[piece] for piece in pieces]
     places = [position(chip, index) for index in range(len(groups))]
     traffic: dict[str, float] = {}
-    if objective == "traffic" and groups:
+    if groups and (objective == "traffic" or rates is not None):
         known = rates or {layer.name: np.ones(layer.size) for layer in program.layers}
         sent, distance = messages(program, groups, known), distances(places)
-        order = arrange(sent, distance)
-        before = message_hops(sent, distance, np.arange(len(groups)))
+        in_order = np.arange(len(groups))
+        order = arrange(sent, distance) if objective == "traffic" else in_order
+        before = message_hops(sent, distance, in_order)
         traffic = {
             "messages_per_step": float(sent.sum()),
             "hops_per_step": message_hops(sent, distance, order),
