@@ -10,6 +10,7 @@ place      tiles on cores, cores on the mesh                     place.py, resou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -34,10 +35,12 @@ from filopodia.hardware.compiler.rules import check
 from filopodia.hardware.network.load import load
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Connection, Input, Layer, Program
+from filopodia.hardware.simulator.inputs import named
 
 Progress = Callable[[str, int, int], None]
 
 Reset = Literal["trained", "zero"]
+Sums = Literal["proved", "measured"]
 
 DELAY_LIMIT = 62
 
@@ -48,7 +51,7 @@ class Options:
 
     scales: Mapping[str, float] = field(default_factory=dict)
     wide: Collection[str] = ()
-    sums: Literal["proved", "measured"] = "proved"
+    sums: Sums = "proved"
     graded: Mapping[str, Graded] = field(default_factory=dict)
     reset: Reset = "trained"
 
@@ -60,7 +63,7 @@ def compile(
     *,
     scales: Mapping[str, float] | None = None,
     wide: Collection[str] = (),
-    sums: Literal["proved", "measured"] = "proved",
+    sums: Sums = "proved",
     graded: Mapping[str, Graded] | None = None,
     reset: Reset = "trained",
     objective: Objective = "cores",
@@ -82,7 +85,8 @@ def compile(
     values that are no numbers, and ChipLimitError with every broken rule when the network does not fit.
     """
     chip = chip if isinstance(chip, Chip) else load_chip(chip)
-    named = "the network" if isinstance(network, Network) else Path(network).name
+    _checked_wishes(scales or {}, wide, sums)
+    title = "the network" if isinstance(network, Network) else Path(network).name
     network = network if isinstance(network, Network) else load(network)
     options = Options(scales or {}, wide, sums, graded or {}, reset)
     program, golden = integers(network, options, calibration, chip, progress)
@@ -92,7 +96,7 @@ def compile(
     placed = place(program, chip, objective, rates)
     violations = (*check(program, chip), *placed.violations)
     if violations:
-        raise ChipLimitError(named, chip.title, violations)
+        raise ChipLimitError(title, chip.title, violations)
     metadata = {
         **program.metadata,
         "utilization": {name: list(pair) for name, pair in utilization(placed.cores, chip).items()},
@@ -152,7 +156,15 @@ def _quantized(
     frame = Frame(messages, wide=name in options.wide)
     asked = options.scales.get(name, _trained_scale(metadata, name))
     if asked is not None:
-        return quantize(neurons, incoming, frame, Choice(asked))
+        made = quantize(neurons, incoming, frame, Choice(asked))
+        if name in options.scales and made.report["scale"] < asked:
+            raise InputError(
+                f"a scale of {asked:g}, at which a field would overflow",
+                where=f"scales: {name}",
+                allowed=f"up to {made.report['scale']:g}",
+                fix="leave it out, and the best one that fits is chosen",
+            )
+        return replace(made, report={**made.report, "asked_scale": asked})
     if golden is not None and name in lowered.populations and all(s in golden.sent for s in sources):
         return calibrate(neurons, timed.lowered, frame, golden, options.sums == "measured")
     return quantize(neurons, incoming, frame)
@@ -162,6 +174,8 @@ def _trained_scale(metadata: Mapping[str, Any], name: str) -> float | None:
     """The scale that a network was trained with for its integers, where its file says so."""
     scales = metadata.get("scales")
     value = scales.get(name) if isinstance(scales, Mapping) else None
+    if value is not None:
+        _checked_wishes({name: float(value)}, (), "proved")
     return float(value) if value is not None else None
 
 
@@ -198,8 +212,23 @@ def _no_graded_relays(timed: Timed, options: Options) -> None:
         )
 
 
+def _checked_wishes(scales: Mapping[str, float], wide: Collection[str], sums: str) -> None:
+    """Raise InputError for options that are nothing one can ask for."""
+    for name, scale in scales.items():
+        if not (math.isfinite(scale) and scale > 0):
+            raise InputError(f"a scale of {scale:g}", where=f"scales: {name}", allowed="a number above 0")
+    if isinstance(wide, str):
+        raise InputError(f"wide {wide!r}", where="compile", allowed=f"a collection of layer names, such as [{wide!r}]")
+    if sums not in get_args(Sums):
+        raise InputError(f"sums {sums!r}", where="compile", allowed=" or ".join(get_args(Sums)))
+
+
 def _golden(network: Network, lowered: Lowered, options: Options, calibration: Any) -> Golden:
-    given = calibration if isinstance(calibration, Mapping) else {network.inputs[0]: calibration}
+    given = named(network.inputs, calibration, "calibration")
+    for name, values in given.items():
+        if values.dtype.kind not in "buif" or not np.all(np.isfinite(values)):
+            found = f"type {values.dtype}" if values.dtype.kind not in "buif" else "values that are not finite"
+            raise InputError(found, where=f"calibration of {name}", allowed="finite numbers")
     encoded = {
         name: options.graded[name].messages(values, f"calibration of {name}") if name in options.graded else np.asarray(values)
         for name, values in given.items()
@@ -212,7 +241,7 @@ def _golden(network: Network, lowered: Lowered, options: Options, calibration: A
                 allowed="spikes, or an analog input named in graded",
                 fix=f'graded={{"{name}": Graded(bits=8, largest={float(np.max(np.abs(values))):g})}}',
             )
-    return record(network, lowered, calibration, encoded)
+    return record(network, lowered, given, encoded)
 
 
 def _known_names(lowered: Lowered, options: Options, calibration: Any) -> None:

@@ -146,7 +146,22 @@ def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
             )
 
 
+def weights_survive(program: Program, chip: Chip) -> Iterator[Violation]:
+    """Not all weights of a layer round to zero: it would hear nothing."""
+    for name, report in program.metadata.get("layers", {}).items():
+        if report["weights"] and report["vanished"] == report["weights"]:
+            yield Violation(
+                "weights",
+                name,
+                f"all {report['weights']} round to 0 at the largest scale that fits",
+                "at least one that does not",
+                "8-bit weights, thresholds of 17 bits, input sums below 2^15",
+                'bring weights and threshold closer together, give graded inputs fewer bits, or calibrate with sums="measured"',
+            )
+
+
 RULES: tuple[Rule, ...] = (
+    weights_survive,
     resets_possible,
     weights_even,
     exponents_not_negative,

@@ -66,6 +66,14 @@ def test_a_scale_that_was_asked_for_is_kept():
         ({"objective": "speed"}, "objective 'speed'"),
         ({"calibration": np.zeros((3, 2, 61), bool)}, r"\[T, N, 60\]"),
         ({"calibration": np.zeros((0, 2, 60), bool)}, "60"),
+        ({"calibration": np.full((3, 2, 60), np.nan)}, "not finite"),
+        ({"calibration": np.full((3, 2, 60), "spike")}, "calibration of input: type"),
+        ({"calibration": {"other": np.zeros((3, 2, 60), bool)}}, "calibration: arrays for other"),
+        ({"scales": {"n": 0.0}}, "a scale of 0"),
+        ({"scales": {"n": np.nan}}, "a scale of nan"),
+        ({"scales": {"n": 1e9}}, "at which a field would overflow"),
+        ({"sums": "guessed"}, "proved or measured"),
+        ({"wide": "n"}, r"such as \['n'\]"),
     ],
 )
 def test_wrong_options_are_refused(options, message):
@@ -98,3 +106,9 @@ def test_resets_by_subtraction_are_approximated_only_when_asked():
     assert asked.metadata["layers"]["n"]["mismatch"] > 10 * kept.metadata["layers"]["n"]["mismatch"]
     with pytest.raises(InputError, match="trained or zero"):
         hardware.compile(network, reset="soft")
+
+
+def test_a_layer_that_would_hear_nothing_is_refused():
+    network = _network(np.random.default_rng(0), 0.4)
+    with pytest.raises(ChipLimitError, match="round to 0 at the largest scale that fits"):
+        hardware.compile(network, graded={"input": hardware.Graded(bits=24)})
