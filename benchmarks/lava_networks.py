@@ -100,7 +100,6 @@ def prove(name: str, steps: int, samples: int) -> dict[str, Any]:
             values += theirs[layer.name].size
             differing += int(np.count_nonzero(mine[layer.name] != theirs[layer.name]))
     return {
-        "network": name,
         "input": list(shape),
         "steps": steps,
         "samples": samples,
@@ -123,14 +122,14 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--save", action="store_true")
     given = parser.parse_args()
-    results = []
+    path = Path(__file__).parent / "results" / "lava_networks.json"
     for name in given.networks:
-        results.append(prove(name, given.steps, given.samples))
-        print(json.dumps(results[-1]), flush=True)
-    if given.save:
-        made = {"networks": results, "machine": platform.machine(), "python": platform.python_version(), "lava": "0.10.0"}
-        path = Path(__file__).parent / "results" / "lava_networks.json"
-        path.write_text(json.dumps(made, indent=1) + "\n")
+        result = prove(name, given.steps, given.samples)
+        print(json.dumps({name: result}), flush=True)
+        if given.save:  # one after the other: what is there of other networks stays
+            known = json.loads(path.read_text())["networks"] if path.is_file() else {}
+            made = {"networks": known | {name: result}, "lava": "0.10.0", "python": platform.python_version()}
+            path.write_text(json.dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":
