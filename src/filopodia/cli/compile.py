@@ -32,9 +32,27 @@ def main(words: Sequence[str]) -> None:
     if arguments.json:
         record = load_provenance(folder).stages["compile"]
         traffic = program.metadata.get("traffic")
-        print_json({"summary": record.summary, "chip": program.chip, "traffic": traffic, "cores": core_rows(program)})
+        print_json(
+            {"summary": record.summary, "chip": program.chip, "traffic": traffic, "cores": core_rows(program)}
+            | {"layers": dict(program.metadata.get("layers", {}))}
+        )
         return
+    rounding_table(program)
     core_table(program)
+
+
+def rounding_table(program: Program) -> None:
+    """What becoming integers did to each layer; wrong spikes where a calibration counted them."""
+    rows = []
+    for layer in program.layers:
+        report = program.metadata.get("layers", {}).get(layer.name)
+        if report is not None:
+            wrong = percent(report["mismatch"], 2) if "mismatch" in report else "–"
+            lost = f"{count(report['vanished'])} of {count(report['weights'])}"
+            rows.append([layer.name, f"{report['scale']:.5g}", percent(report["weight_error"], 2), lost, wrong])
+    if rows:
+        screen.heading("Rounding: what integers changed")
+        screen.table(["layer", "units per 1.0", "weight error", "weights lost", "wrong spikes"], rows)
 
 
 def core_rows(program: Program) -> list[dict[str, object]]:
