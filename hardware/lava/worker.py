@@ -118,13 +118,14 @@ class FeedFromFile(PyLoihiProcessModel):
 @requires(CPU)
 @tag("fixed_pt")
 class RecordedLIFReset(PyLifResetModelBitAcc):
-    """Lava's LIFReset, recorded; between samples it sends nothing and keeps nothing."""
+    """Lava's LIFReset, recorded or its spikes summed per sample; between samples it sends nothing and keeps nothing."""
 
     def __init__(self, proc_params):
         super().__init__(proc_params)
-        self.window, files, shape = proc_params["record"]
-        self.files = {name: np.memmap(path, dtype, "r+", shape=shape) for name, (path, dtype) in files.items()}
-        self.fired = np.zeros(shape[1], bool)
+        self.window, files, size = proc_params["record"]
+        rows = {name: self.window.samples * (1 if name == "rates" else self.window.steps) for name in files}
+        self.files = {n: np.memmap(path, dtype, "r+", shape=(rows[n], size)) for n, (path, dtype) in files.items()}
+        self.fired = np.zeros(size, bool)
 
     def spiking_activation(self):
         self.fired = super().spiking_activation()
@@ -141,7 +142,10 @@ class RecordedLIFReset(PyLifResetModelBitAcc):
         super().run_spk()
         if row is not None:
             for name, file in self.files.items():
-                file[row] = self.fired if name == "spikes" else getattr(self, name)
+                if name == "rates":
+                    file[row // self.window.steps] += self.fired
+                else:
+                    file[row] = self.fired if name == "spikes" else getattr(self, name)
 
 
 class RememberingDelaySparse(PyDelaySparseModelBitAcc):
@@ -244,7 +248,7 @@ def build(job, arrays, folder, adapt=None):
     for layer in job["layers"]:
         process = build_layer(job, layer, arrays, log)
         files = {name: (folder / path, "bool" if name == "spikes" else "int32") for name, path in layer["record"].items()}
-        process.proc_params["record"] = (Window(job, layer["latency"]), files, (rows, layer["size"]))
+        process.proc_params["record"] = (Window(job, layer["latency"]), files, layer["size"])
         senders[layer["name"]] = process.s_out
         layers.append(process)
     targets = dict(zip((layer["name"] for layer in job["layers"]), layers))  # noqa: B905
@@ -403,7 +407,12 @@ def run_on_board(index, job, arrays, folder, watch):
     for layer in job["layers"]:
         if layer["record"]:
             fired = sinks[layer["name"]].data.get().T != 0
-            fired[layer["latency"] :][: job["samples"] * job["steps"]].tofile(folder / layer["record"]["spikes"])
+            fired = fired[layer["latency"] :][: job["samples"] * job["steps"]]
+            if "rates" in layer["record"]:
+                sums = fired.reshape(job["samples"], job["steps"], -1).sum(axis=1, dtype=np.int32)
+                sums.tofile(folder / layer["record"]["rates"])
+            else:
+                fired.tofile(folder / layer["record"]["spikes"])
     layers[0].stop()
     say("done", job=index)
 
