@@ -1,4 +1,4 @@
-"""Compile: a network to integers on neurocores, in passes that each do one thing.
+"""Compile: a network to integers on neurocores, in passes that each do one thing and say what holds before and after.
 
 lower      nodes -> populations joined by linear maps            lower.py, linear.py, neurons.py, maps.py
 balance    when each population sees a sample; relays            latency.py

@@ -1,4 +1,8 @@
-"""Placement: layers cut into tiles that fit cores, tiles packed together, cores set on the mesh of one or more chips."""
+"""Placement: layers cut into tiles that fit cores, tiles packed together, cores set on the mesh of one or more chips.
+
+Before: a program without cores. After: every neuron on exactly one core, no core over a limit, no two cores in one place; or
+the rules that kept a layer from it. What the program computes does not change.
+"""
 
 from __future__ import annotations
 
