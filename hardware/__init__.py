@@ -12,6 +12,8 @@ from filopodia.hardware.chip import Chip as Chip
 from filopodia.hardware.chip import chip_names as chip_names
 from filopodia.hardware.chip import load_chip as load_chip
 from filopodia.hardware.chip import load_costs as load_costs
+from filopodia.hardware.coding import latency_spikes as latency_spikes
+from filopodia.hardware.coding import rate_spikes as rate_spikes
 from filopodia.hardware.compiler.analog import Graded as Graded
 from filopodia.hardware.compiler.analog import analog_messages as analog_messages
 from filopodia.hardware.compiler.pipeline import compile as compile

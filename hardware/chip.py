@@ -7,6 +7,7 @@ negative number, low > high or an unknown key is an error that names the file, t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -29,21 +30,24 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str
 
 
-LIMITS = (
-    "cores_per_chip",
-    "neurons",
-    "synapse_bits",
-    "in_axons",
-    "out_axons",
-    "delay",
-    "message_bits",
-    "soft_reset",
-    "shared_conv",
-    "mesh_width",
-    "mesh_height",
-    "mesh_slots",
-)
-"""The limits that the compiler reads; a chip file may leave any out."""
+LIMITS: Mapping[str, tuple[int, int | None]] = {
+    "cores_per_chip": (1, None),
+    "neurons": (1, None),
+    "synapse_bits": (1, None),
+    "in_axons": (1, None),
+    "out_axons": (1, None),
+    "delay": (0, None),
+    "message_bits": (0, 32),
+    "soft_reset": (0, 1),
+    "shared_conv": (0, 1),
+    "mesh_width": (1, None),
+    "mesh_height": (1, None),
+    "mesh_slots": (1, None),
+}
+"""The limits that the compiler reads, and the values each may have; a chip file may leave any out."""
+
+MESH = {"mesh_width": 8, "mesh_height": 4, "mesh_slots": 4}
+"""What a chip file without a mesh is taken to have: Loihi's."""
 
 
 class Chip(msgspec.Struct, frozen=True):
@@ -113,10 +117,28 @@ def load_chip(chip: str | Path) -> Chip:
         default = _one_of(file.default_costs or next(iter(tables)), tuple(tables), where, "default_costs")
         tables = {default: tables[default], **tables}
     limits = {
-        _one_of(name, LIMITS, where, f"limits.{name}"): _sourced(item, Limit, where, f"limits.{name}")
+        _one_of(name, tuple(LIMITS), where, f"limits.{name}"): _sourced(item, Limit, where, f"limits.{name}")
         for name, item in file.limits.items()
     }
+    _check_limits(limits, where)
     return Chip(name=file.name, title=file.title, limits=limits, formats=formats, costs=tables)
+
+
+def _check_limits(limits: Mapping[str, Limit], where: str) -> None:
+    """Raise FileError for a value that a limit cannot have, and for more cores than the mesh has places."""
+    for name, limit in limits.items():
+        low, high = LIMITS[name]
+        if limit.value < low or (high is not None and limit.value > high):
+            allowed = f"{low} or more" if high is None else f"{low} to {high}"
+            raise FileError(f"found {limit.value}", where=f"{where}: limits.{name}.value", allowed=allowed)
+    sides = [limits[name].value if name in limits else default for name, default in MESH.items()]
+    if "cores_per_chip" in limits and limits["cores_per_chip"].value > math.prod(sides):
+        raise FileError(
+            f"{limits['cores_per_chip'].value} cores on a mesh with {' x '.join(map(str, sides))} places",
+            where=f"{where}: limits.cores_per_chip.value",
+            allowed=f"up to {math.prod(sides)}",
+            fix=f"state {', '.join(MESH)}",
+        )
 
 
 def load_costs(costs: str | Path | Costs) -> Costs:

@@ -4,6 +4,9 @@ A connection takes one step. A layer's latency is the longest way to it from an 
 difference as synaptic delay, and where that is longer than a synapse can wait, relay neurons repeat the spikes on the way. In
 sample time every projection then takes exactly the steps the network says: none forward, one on a feedback edge, and those of
 Delay nodes.
+
+Before: projections that take a number of steps of sample time. After: the same spikes in the same steps, every population with
+a latency, every projection with a delay from 0 to the limit, relays added and nothing else changed.
 """
 
 from __future__ import annotations

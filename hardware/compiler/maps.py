@@ -147,6 +147,16 @@ def matrix(map_: LinearMap, sources: int) -> Any:
     return _sparse(map_)
 
 
+def synapses(map_: ConvMap) -> int:
+    """Non-zero weights of a convolution, counted once per pixel that they reach."""
+    reached = []
+    for axis in range(2):
+        at = np.arange(map_.target[1 + axis])[None, :] * map_.stride[axis] - map_.padding[axis]
+        at = at + np.arange(map_.weight.shape[2 + axis])[:, None] * map_.dilation[axis]
+        reached.append(((at >= 0) & (at < map_.source[1 + axis])).sum(axis=1))
+    return int(reached[0] @ np.count_nonzero(map_.weight, axis=(0, 1)) @ reached[1])
+
+
 def largest(map_: LinearMap) -> float:
     """The largest magnitude of a weight, 0 for a map without weights."""
     values = weights(map_)

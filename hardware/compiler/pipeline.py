@@ -1,4 +1,4 @@
-"""Compile: a network to integers on neurocores, in passes that each do one thing.
+"""Compile: a network to integers on neurocores, in passes that each do one thing and say what holds before and after.
 
 lower      nodes -> populations joined by linear maps            lower.py, linear.py, neurons.py, maps.py
 balance    when each population sees a sample; relays            latency.py
@@ -10,20 +10,22 @@ place      tiles on cores, cores on the mesh                     place.py, resou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 import filopodia
-from filopodia.errors import ChipLimitError, InputError
+from filopodia.errors import ChipLimitError, InputError, UnsupportedError
 from filopodia.hardware.chip import Chip, load_chip
 from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler.analog import Graded
 from filopodia.hardware.compiler.calibrate import Golden, calibrate, record
+from filopodia.hardware.compiler.cut import room
 from filopodia.hardware.compiler.encode import encode
 from filopodia.hardware.compiler.latency import Timed, balance
 from filopodia.hardware.compiler.lower import Lowered, lower
@@ -33,8 +35,12 @@ from filopodia.hardware.compiler.rules import check
 from filopodia.hardware.network.load import load
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Connection, Input, Layer, Program
+from filopodia.hardware.simulator.inputs import named
 
 Progress = Callable[[str, int, int], None]
+
+Reset = Literal["trained", "zero"]
+Sums = Literal["proved", "measured"]
 
 DELAY_LIMIT = 62
 
@@ -45,8 +51,9 @@ class Options:
 
     scales: Mapping[str, float] = field(default_factory=dict)
     wide: Collection[str] = ()
-    sums: Literal["proved", "measured"] = "proved"
+    sums: Sums = "proved"
     graded: Mapping[str, Graded] = field(default_factory=dict)
+    reset: Reset = "trained"
 
 
 def compile(
@@ -56,8 +63,9 @@ def compile(
     *,
     scales: Mapping[str, float] | None = None,
     wide: Collection[str] = (),
-    sums: Literal["proved", "measured"] = "proved",
+    sums: Sums = "proved",
     graded: Mapping[str, Graded] | None = None,
+    reset: Reset = "trained",
     objective: Objective = "cores",
     progress: Progress | None = None,
 ) -> Program:
@@ -67,7 +75,9 @@ def compile(
     input name to such arrays): with them, scale and clipping of each layer are chosen by its spikes. `scales` fixes the scale
     of layers by name. Layers named in `wide` get weights of two synapses each, about 15 bits. `sums="measured"` bounds input
     sums by the calibration's with a quarter to spare, where no bound can be proved without losing weight bits. `graded` says
-    which inputs are analog and how their values become messages (`analog_messages`). `objective` places for the fewest cores,
+    which inputs are analog and how their values become messages (`analog_messages`). `reset="zero"` lets neurons that were
+    trained to lose their threshold go back to zero instead, as chips without programmable neurons and Lava want it: an
+    approximation, whose wrong spikes a calibration counts. `objective` places for the fewest cores,
     or for the least traffic between them at the calibration's rates. `progress` is called with (stage, done, total).
 
     The program carries, per layer, its scale and what rounding did (`metadata["layers"]`), and what the fullest core uses of
@@ -75,9 +85,10 @@ def compile(
     values that are no numbers, and ChipLimitError with every broken rule when the network does not fit.
     """
     chip = chip if isinstance(chip, Chip) else load_chip(chip)
-    named = "the network" if isinstance(network, Network) else Path(network).name
+    _checked_wishes(scales or {}, wide, sums)
+    title = "the network" if isinstance(network, Network) else Path(network).name
     network = network if isinstance(network, Network) else load(network)
-    options = Options(scales or {}, wide, sums, graded or {})
+    options = Options(scales or {}, wide, sums, graded or {}, reset)
     program, golden = integers(network, options, calibration, chip, progress)
     rates = None if golden is None else golden.rates(program)
     if progress is not None:
@@ -85,7 +96,7 @@ def compile(
     placed = place(program, chip, objective, rates)
     violations = (*check(program, chip), *placed.violations)
     if violations:
-        raise ChipLimitError(named, chip.title, violations)
+        raise ChipLimitError(title, chip.title, violations)
     metadata = {
         **program.metadata,
         "utilization": {name: list(pair) for name, pair in utilization(placed.cores, chip).items()},
@@ -101,10 +112,12 @@ def integers(
     network: Network, options: Options, calibration: Any = None, chip: Chip | None = None, progress: Progress | None = None
 ) -> tuple[Program, Golden | None]:
     """The program without cores (quantised layers, encoded connections), and the float run it was calibrated on."""
-    lowered = _graded(lower(network), options.graded)
+    lowered = _graded(_with_reset(lower(network), options.reset), options.graded)
     _known_names(lowered, options, calibration)
     limit = DELAY_LIMIT if chip is None or "delay" not in chip.limits else chip.limits["delay"].value
+    shared = chip is None or room(chip).shared_conv
     timed = balance(lowered, limit)
+    _no_graded_relays(timed, options)
     golden = None if calibration is None else _golden(network, lowered, options, calibration)
     layers: list[Layer] = []
     connections: list[Connection] = []
@@ -118,7 +131,7 @@ def integers(
         reports[name] = dict(made.report)
         for part in made.connections:
             bits = options.graded[part.projection.source].bits if part.projection.source in options.graded else 0
-            connections.append(encode(part, timed.delay(part.projection), bits))
+            connections.append(encode(part, timed.delay(part.projection), bits, shared))
     program = Program(
         inputs=tuple(
             Input(name, tuple(shape), options.graded[name].bits if name in options.graded else 0)
@@ -143,7 +156,15 @@ def _quantized(
     frame = Frame(messages, wide=name in options.wide)
     asked = options.scales.get(name, _trained_scale(metadata, name))
     if asked is not None:
-        return quantize(neurons, incoming, frame, Choice(asked))
+        made = quantize(neurons, incoming, frame, Choice(asked))
+        if name in options.scales and made.report["scale"] < asked:
+            raise InputError(
+                f"a scale of {asked:g}, at which a field would overflow",
+                where=f"scales: {name}",
+                allowed=f"up to {made.report['scale']:g}",
+                fix="leave it out, and the best one that fits is chosen",
+            )
+        return replace(made, report={**made.report, "asked_scale": asked})
     if golden is not None and name in lowered.populations and all(s in golden.sent for s in sources):
         return calibrate(neurons, timed.lowered, frame, golden, options.sums == "measured")
     return quantize(neurons, incoming, frame)
@@ -153,7 +174,18 @@ def _trained_scale(metadata: Mapping[str, Any], name: str) -> float | None:
     """The scale that a network was trained with for its integers, where its file says so."""
     scales = metadata.get("scales")
     value = scales.get(name) if isinstance(scales, Mapping) else None
+    if value is not None:
+        _checked_wishes({name: float(value)}, (), "proved")
     return float(value) if value is not None else None
+
+
+def _with_reset(lowered: Lowered, reset: Reset) -> Lowered:
+    """Populations as they were trained, or all with a reset to zero."""
+    if reset not in get_args(Reset):
+        raise InputError(f"reset {reset!r}", where="compile", allowed=" or ".join(get_args(Reset)))
+    if reset == "trained":
+        return lowered
+    return replace(lowered, populations={name: replace(p, reset="zero") for name, p in lowered.populations.items()})
 
 
 def _graded(lowered: Lowered, graded: Mapping[str, Graded]) -> Lowered:
@@ -168,8 +200,35 @@ def _graded(lowered: Lowered, graded: Mapping[str, Graded]) -> Lowered:
     return replace(lowered, projections=projections)
 
 
+def _no_graded_relays(timed: Timed, options: Options) -> None:
+    """Raise UnsupportedError where graded messages would have to wait in neurons, which repeat spikes alone."""
+    waiting = [name for name in options.graded if any(n.startswith(f"{name}.relay") for n in timed.lowered.populations)]
+    if waiting:
+        raise UnsupportedError(
+            "graded messages on a path that waits for longer than a synapse can: relay neurons repeat spikes only",
+            where=f"input {waiting[0]}",
+            allowed=f"delays of up to {DELAY_LIMIT} steps behind graded inputs",
+            fix="code the input as spikes, or shorten the path beside it",
+        )
+
+
+def _checked_wishes(scales: Mapping[str, float], wide: Collection[str], sums: str) -> None:
+    """Raise InputError for options that are nothing one can ask for."""
+    for name, scale in scales.items():
+        if not (math.isfinite(scale) and scale > 0):
+            raise InputError(f"a scale of {scale:g}", where=f"scales: {name}", allowed="a number above 0")
+    if isinstance(wide, str):
+        raise InputError(f"wide {wide!r}", where="compile", allowed=f"a collection of layer names, such as [{wide!r}]")
+    if sums not in get_args(Sums):
+        raise InputError(f"sums {sums!r}", where="compile", allowed=" or ".join(get_args(Sums)))
+
+
 def _golden(network: Network, lowered: Lowered, options: Options, calibration: Any) -> Golden:
-    given = calibration if isinstance(calibration, Mapping) else {network.inputs[0]: calibration}
+    given = named(network.inputs, calibration, "calibration")
+    for name, values in given.items():
+        if values.dtype.kind not in "buif" or not np.all(np.isfinite(values)):
+            found = f"type {values.dtype}" if values.dtype.kind not in "buif" else "values that are not finite"
+            raise InputError(found, where=f"calibration of {name}", allowed="finite numbers")
     encoded = {
         name: options.graded[name].messages(values, f"calibration of {name}") if name in options.graded else np.asarray(values)
         for name, values in given.items()
@@ -182,7 +241,7 @@ def _golden(network: Network, lowered: Lowered, options: Options, calibration: A
                 allowed="spikes, or an analog input named in graded",
                 fix=f'graded={{"{name}": Graded(bits=8, largest={float(np.max(np.abs(values))):g})}}',
             )
-    return record(network, lowered, calibration, encoded)
+    return record(network, lowered, given, encoded)
 
 
 def _known_names(lowered: Lowered, options: Options, calibration: Any) -> None:
@@ -209,6 +268,8 @@ def _metadata(network: Network, lowered: Lowered, options: Options, reports: Map
     voltages = [name for name in lowered.outputs.values() if not lowered.populations[name].spikes]
     if voltages:
         metadata["voltage_outputs"] = voltages
+    if options.reset == "zero" and network.semantics.reset == "subtract":
+        metadata["reset_approximated"] = True
     if options.graded:
         metadata["graded"] = {name: {"bits": g.bits, "largest": g.largest} for name, g in options.graded.items()}
     return metadata

@@ -1,4 +1,8 @@
-"""Placement: layers cut into tiles that fit cores, tiles packed together, cores set on the mesh of one or more chips."""
+"""Placement: layers cut into tiles that fit cores, tiles packed together, cores set on the mesh of one or more chips.
+
+Before: a program without cores. After: every neuron on exactly one core, no core over a limit, no two cores in one place; or
+the rules that kept a layer from it. What the program computes does not change.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import InputError, Violation
-from filopodia.hardware.chip import Chip
+from filopodia.hardware.chip import MESH, Chip
 from filopodia.hardware.compiler.cut import PER_CORE, Piece, Room, cut, room
 from filopodia.hardware.compiler.resources import image
 from filopodia.hardware.compiler.traffic import arrange, distances, message_hops, messages
@@ -18,9 +22,6 @@ from filopodia.hardware.program import Core, Program
 
 Objective = Literal["cores", "traffic"]
 Place = tuple[int, tuple[int, int, int]]
-
-MESH = {"mesh_width": 8, "mesh_height": 4, "mesh_slots": 4}
-"""What a chip file without a mesh is taken to have: Loihi's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,8 @@ def place(
 
     `objective="cores"` fills cores with tiles of several layers, so that the fewest are used, one after the other along the
     mesh. `"traffic"` keeps layers apart and swaps cores on the mesh until messages travel few hops; `rates` are spikes per step
-    of each layer's neurons, [n] by name (1 everywhere when left out).
+    of each layer's neurons, [n] by name (1 everywhere when left out). Messages and hops are counted where rates are given or
+    traffic is the objective.
     """
     if objective not in ("cores", "traffic"):
         raise InputError(f"objective {objective!r}", allowed='"cores", "traffic"')
@@ -48,11 +50,12 @@ def place(
     groups = pack(pieces, has) if objective == "cores" else [[piece] for piece in pieces]
     places = [position(chip, index) for index in range(len(groups))]
     traffic: dict[str, float] = {}
-    if objective == "traffic" and groups:
+    if groups and (objective == "traffic" or rates is not None):
         known = rates or {layer.name: np.ones(layer.size) for layer in program.layers}
         sent, distance = messages(program, groups, known), distances(places)
-        order = arrange(sent, distance)
-        before = message_hops(sent, distance, np.arange(len(groups)))
+        in_order = np.arange(len(groups))
+        order = arrange(sent, distance) if objective == "traffic" else in_order
+        before = message_hops(sent, distance, in_order)
         traffic = {
             "messages_per_step": float(sent.sum()),
             "hops_per_step": message_hops(sent, distance, order),

@@ -2,6 +2,9 @@
 
 Even weights within +-254 and an exponent >= 0 per connection, one scale per layer, thresholds, decays and biases in the range
 of their fields, and input sums below 2^15 proved from the weights. Zero weights stay zero; others that vanish are counted.
+
+Before: a population in floats and the maps that reach it. After: integers that Lava and the chip read alike, no further from
+the floats than the report says; where the floats are integers times anything, exactly those.
 """
 
 from __future__ import annotations

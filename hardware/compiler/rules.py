@@ -6,15 +6,14 @@ The fields' ranges are those on which Lava 0.10.0 and the silicon agree (its doc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from filopodia.errors import Violation
 from filopodia.hardware.chip import Chip
 from filopodia.hardware.compiler.scale import BIAS_EXP_LIMIT, SUM_LIMIT, VTH_LIMIT, WEIGHT_LIMIT
-from filopodia.hardware.program import Conv, Dense, Input, Program, Sparse, Synapses
+from filopodia.hardware.program import Program
+from filopodia.hardware.simulator.bounds import largest_sums, stored
 
 LAVA_FIELDS = "Lava 0.10.0, lif/models.py: PyLifModelBitAcc docstring"
 
@@ -23,10 +22,10 @@ Rule = Callable[[Program, Chip], Iterator[Violation]]
 
 def check(program: Program, chip: Chip) -> tuple[Violation, ...]:
     """Every rule that a program breaks on a chip, placement aside."""
-    return tuple(violation for rule in RULES for violation in rule(program, chip))
+    return (*neuron_fields_in_range(program), *(violation for rule in RULES for violation in rule(program, chip)))
 
 
-def neuron_fields_in_range(program: Program, chip: Chip) -> Iterator[Violation]:
+def neuron_fields_in_range(program: Program) -> Iterator[Violation]:
     """Decays 0..4095 (12 bits), thresholds 0..2^17 - 1, bias mantissas within +-4095, bias exponents 0..7."""
     for layer in program.layers:
         fields = (
@@ -52,7 +51,7 @@ def neuron_fields_in_range(program: Program, chip: Chip) -> Iterator[Violation]:
 def weights_even(program: Program, chip: Chip) -> Iterator[Violation]:
     """Mixed-sign weights are even and within +-254: Lava floors odd ones, the silicon rounds them towards zero."""
     for connection in program.connections:
-        values = weights(connection.synapses)
+        values = stored(connection.synapses)
         largest = int(np.abs(values.astype(np.int32)).max(initial=0))
         if connection.sign_mode == "mixed" and (largest > WEIGHT_LIMIT or np.any(values & 1)):
             odd = int(np.count_nonzero(values & 1))
@@ -106,7 +105,7 @@ def messages_fit(program: Program, chip: Chip) -> Iterator[Violation]:
                 f"{connection.message_bits} bits",
                 f"{limit.value} bits",
                 limit.source,
-                "code the input as spikes, by rate or by latency",
+                "code the input as spikes, by rate or by latency (hardware.rate_spikes, hardware.latency_spikes)",
             )
 
 
@@ -116,7 +115,12 @@ def resets_possible(program: Program, chip: Chip) -> Iterator[Violation]:
     for layer in program.layers:
         if limit is not None and limit.value == 0 and layer.reset == "subtract":
             yield Violation(
-                "reset", layer.name, "subtract", "zero", limit.source, "train with reset to zero, or choose a programmable chip"
+                "reset",
+                layer.name,
+                "subtract",
+                "zero",
+                limit.source,
+                'train with reset to zero, compile with reset="zero" (an approximation), or choose a programmable chip',
             )
 
 
@@ -129,14 +133,7 @@ def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
     for layer in program.layers:
         if reports.get(layer.name, {}).get("sum_measured"):
             continue
-        highest, lowest = np.zeros(layer.size, np.int64), np.zeros(layer.size, np.int64)
-        for connection in program.into(layer.name):
-            positive, negative = input_sums(connection.synapses, layer.size)
-            message = largest_message(program.nodes[connection.source])
-            if message > 1:  # graded messages have signs
-                positive, negative = positive - negative, negative - positive
-            factor = message << max(0, connection.weight_exp)
-            highest, lowest = highest + positive * factor, lowest + negative * factor
+        highest, lowest = largest_sums(program, layer)
         largest = int(max(highest.max(initial=0), -lowest.min(initial=0)))
         if largest > SUM_LIMIT:
             yield Violation(
@@ -149,8 +146,22 @@ def sums_fit(program: Program, chip: Chip) -> Iterator[Violation]:
             )
 
 
+def weights_survive(program: Program, chip: Chip) -> Iterator[Violation]:
+    """Not all weights of a layer round to zero: it would hear nothing."""
+    for name, report in program.metadata.get("layers", {}).items():
+        if report["weights"] and report["vanished"] == report["weights"]:
+            yield Violation(
+                "weights",
+                name,
+                f"all {report['weights']} round to 0 at the largest scale that fits",
+                "at least one that does not",
+                "8-bit weights, thresholds of 17 bits, input sums below 2^15",
+                'bring weights and threshold closer together, give graded inputs fewer bits, or calibrate with sums="measured"',
+            )
+
+
 RULES: tuple[Rule, ...] = (
-    neuron_fields_in_range,
+    weights_survive,
     resets_possible,
     weights_even,
     exponents_not_negative,
@@ -158,29 +169,3 @@ RULES: tuple[Rule, ...] = (
     messages_fit,
     sums_fit,
 )
-
-
-def weights(synapses: Synapses) -> NDArray[np.int16]:
-    """The stored weights of any synapses."""
-    return synapses.data if isinstance(synapses, Sparse) else synapses.weight
-
-
-def largest_message(node: Any) -> int:
-    """1 for spikes; the largest number of a graded input."""
-    return (1 << node.message_bits) - 1 if isinstance(node, Input) and node.message_bits > 0 else 1
-
-
-def input_sums(synapses: Synapses, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sum of the positive and of the negative weights onto each target neuron, int64 [size] each (a bound for convolutions)."""
-    values = weights(synapses)
-    positive, negative = _sums(synapses, np.maximum(values, 0), size), _sums(synapses, np.minimum(values, 0), size)
-    return positive, negative
-
-
-def _sums(synapses: Synapses, values: NDArray[np.int16], size: int) -> NDArray[np.int64]:
-    if isinstance(synapses, Conv):
-        return np.asarray(values.sum(axis=(1, 2, 3), dtype=np.int64)).repeat(size // values.shape[0])
-    if isinstance(synapses, Dense):
-        return np.asarray(values.sum(axis=1, dtype=np.int64))
-    ends = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    return np.asarray(ends[synapses.indptr[1:]] - ends[synapses.indptr[:-1]])

@@ -45,7 +45,9 @@ def prepare(program: Program, spikes: Any, record: frozenset[str], tag: str) -> 
     given = messages(program.inputs, spikes)
     steps, samples = next(iter(given.values())).shape[:2]
     read_out = set(program.outputs)
-    kept = {layer.name: sorted(record | {"spikes"} if layer.name in read_out else record) for layer in program.layers}
+    # of outputs whose spikes are not asked for, Lava's side keeps the sums over time alone
+    summed = record | {"rates"} if "spikes" not in record else record
+    kept = {layer.name: sorted(summed if layer.name in read_out else record) for layer in program.layers}
     job = plan_job(program, steps=steps, samples=samples, record=kept, tag=tag)
     return Run(program, given, record, job, steps, samples)
 
@@ -70,7 +72,9 @@ def write(runs: Sequence[Run], folder: Path, prefix: str, run_cfg: RunCfg, actor
                 np.ascontiguousarray(rows, feed["dtype"]).tofile(folder / feed["file"])
             for layer in run.job.plan["layers"]:
                 for state, file in layer["record"].items():
-                    size = run.samples * run.steps * layer["size"] * (1 if state == "spikes" else 4)
+                    size = (
+                        run.samples * layer["size"] * (4 if state == "rates" else run.steps * (1 if state == "spikes" else 4))
+                    )
                     with (folder / file).open("wb") as room:
                         if sys.platform == "linux":
                             os.posix_fallocate(room.fileno(), 0, size)  # else a full disk would kill Lava in the middle
@@ -88,8 +92,13 @@ def collect(run: Run, folder: Path, samples: int) -> Activity:
     """The first `samples` samples of a run, read back from its recordings."""
     shapes = {name: (run.steps, samples, *node.shape) for name, node in run.program.nodes.items()}
     recorded: dict[str, dict[str, NDArray[Any]]] = {"spikes": {}, "u": {}, "v": {}}
+    rates: dict[str, NDArray[np.int32]] = {}
     for layer in run.job.plan["layers"]:
         for state, file in layer["record"].items():
+            if state == "rates":
+                sums = np.fromfile(folder / file, np.int32, count=samples * layer["size"])
+                rates[layer["name"]] = sums.reshape(shapes[layer["name"]][1:])
+                continue
             dtype = np.bool_ if state == "spikes" else np.int32
             rows: NDArray[Any] = np.fromfile(folder / file, dtype, count=samples * run.steps * layer["size"])
             by_sample = rows.reshape(samples, run.steps, layer["size"]).swapaxes(0, 1)
@@ -100,7 +109,7 @@ def collect(run: Run, folder: Path, samples: int) -> Activity:
         steps=run.steps,
         samples=samples,
         spikes=sent if "spikes" in run.record else {},
-        rates={name: sent[name].sum(axis=0, dtype=np.int32) for name in run.program.outputs},
+        rates={name: rates[name] if name in rates else sent[name].sum(axis=0, dtype=np.int32) for name in run.program.outputs},
         states={state: recorded[state] for state in ("u", "v") if state in run.record},
     )
 

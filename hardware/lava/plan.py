@@ -21,7 +21,7 @@ PLAN_VERSION = 1
 MAX_DELAY = 63  # lava/proc/sparse/models.py, 0.10.0: "delays expects values between 0 and 63"
 ACCUMULATOR = 2**23  # Lava's Conv keeps 24 bits of a sum, its Sparse all 32
 CONV_LIMIT = 2**31  # it sums in float64 and casts to int32, which says nothing past this (lava/proc/conv/utils.py)
-DENSE_ENOUGH = 0.25  # share of non-zero weights from which Lava's Dense is faster than its Sparse
+DENSE_ENOUGH = 0.25  # share of non-zero weights from which Lava's Dense is faster than its Sparse; DelayDense never is
 
 STATES = ("spikes", "u", "v")
 
@@ -84,7 +84,7 @@ def _layer(layer: Layer, k: int, record: Sequence[str], tag: str, arrays: dict[s
             f"reset {layer.reset!r} has no counterpart in Lava",
             where=f"layer {layer.name}",
             allowed='reset "zero": every fixed-point LIF of Lava 0.10.0 sets v to 0 when it fires',
-            fix='compile with reset="zero", or run it in the simulator, which has both',
+            fix='compile with reset="zero", which approximates it, or run it in the simulator, which has both',
         )
     plan: dict[str, Any] = {
         "name": layer.name,

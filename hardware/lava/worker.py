@@ -10,7 +10,7 @@ A job is a network of Lava processes and messages for many samples. All samples 
 layer starts `latency` steps after that of the input, and its state is reset there. Recorders write each step of a layer to
 memory-mapped files in sample time ([samples * steps, size]), because Lava's own `Var.get` moves one number at a time.
 
-The arithmetic is Lava's: `LIFReset`, `Dense`, `Sparse`, `DelayDense`, `DelaySparse` and `Conv` with their `fixed_pt` models.
+The arithmetic is Lava's: `LIFReset`, `Dense`, `Sparse`, `DelaySparse` and `Conv` with their `fixed_pt` models.
 The subclasses here add what does not touch it: they record, they remember a matrix that Lava would build anew every step, and
 between samples (`gap`) they swallow messages that are still under way, so that no sample sees the one before.
 
@@ -61,8 +61,8 @@ from lava.magma.runtime import runtime  # noqa: E402
 from lava.magma.runtime.message_infrastructure import multiprocessing as infrastructure  # noqa: E402
 from lava.proc.conv.models import PyConvModelFixed  # noqa: E402
 from lava.proc.conv.process import Conv  # noqa: E402
-from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc  # noqa: E402
-from lava.proc.dense.process import DelayDense, Dense  # noqa: E402
+from lava.proc.dense.models import PyDenseModelBitAcc  # noqa: E402
+from lava.proc.dense.process import Dense  # noqa: E402
 from lava.proc.io.source import RingBuffer  # noqa: E402
 from lava.proc.lif.models import PyLifResetModelBitAcc  # noqa: E402
 from lava.proc.lif.process import LIFReset  # noqa: E402
@@ -118,13 +118,14 @@ class FeedFromFile(PyLoihiProcessModel):
 @requires(CPU)
 @tag("fixed_pt")
 class RecordedLIFReset(PyLifResetModelBitAcc):
-    """Lava's LIFReset, recorded; between samples it sends nothing and keeps nothing."""
+    """Lava's LIFReset, recorded or its spikes summed per sample; between samples it sends nothing and keeps nothing."""
 
     def __init__(self, proc_params):
         super().__init__(proc_params)
-        self.window, files, shape = proc_params["record"]
-        self.files = {name: np.memmap(path, dtype, "r+", shape=shape) for name, (path, dtype) in files.items()}
-        self.fired = np.zeros(shape[1], bool)
+        self.window, files, size = proc_params["record"]
+        rows = {name: self.window.samples * (1 if name == "rates" else self.window.steps) for name in files}
+        self.files = {n: np.memmap(path, dtype, "r+", shape=(rows[n], size)) for n, (path, dtype) in files.items()}
+        self.fired = np.zeros(size, bool)
 
     def spiking_activation(self):
         self.fired = super().spiking_activation()
@@ -141,7 +142,10 @@ class RecordedLIFReset(PyLifResetModelBitAcc):
         super().run_spk()
         if row is not None:
             for name, file in self.files.items():
-                file[row] = self.fired if name == "spikes" else getattr(self, name)
+                if name == "rates":
+                    file[row // self.window.steps] += self.fired
+                else:
+                    file[row] = self.fired if name == "spikes" else getattr(self, name)
 
 
 class RememberingDelaySparse(PyDelaySparseModelBitAcc):
@@ -161,7 +165,6 @@ MODELS = {
     RingBuffer: FeedFromFile,
     LIFReset: RecordedLIFReset,
     Dense: PyDenseModelBitAcc,
-    DelayDense: PyDelayDenseModelBitAcc,
     Sparse: PySparseModelBitAcc,
     DelaySparse: RememberingDelaySparse,
     Conv: PyConvModelFixed,
@@ -210,14 +213,11 @@ def build_connection(connection, arrays, log):
             name=connection["process"],
             log_config=log,
         )
-    delay = connection["delay"]
     if kind == "dense":
-        weights = arrays[connection["weight"]].astype(np.int32)
-        if delay:
-            return DelayDense(weights=weights, delays=np.full(weights.shape, delay, int), **options)
-        return Dense(weights=weights, **options)
+        return Dense(weights=arrays[connection["weight"]].astype(np.int32), **options)
     parts = tuple(arrays[connection[name]] for name in ("data", "indices", "indptr"))
     weights = csr_matrix((parts[0].astype(np.int32), *parts[1:]), shape=tuple(connection["shape"]))
+    delay = connection["delay"]
     if delay:
         delays = csr_matrix((np.full(len(parts[0]), delay, int), *parts[1:]), shape=weights.shape)
         return DelaySparse(weights=weights, delays=delays, max_delay=delay, **options)
@@ -248,7 +248,7 @@ def build(job, arrays, folder, adapt=None):
     for layer in job["layers"]:
         process = build_layer(job, layer, arrays, log)
         files = {name: (folder / path, "bool" if name == "spikes" else "int32") for name, path in layer["record"].items()}
-        process.proc_params["record"] = (Window(job, layer["latency"]), files, (rows, layer["size"]))
+        process.proc_params["record"] = (Window(job, layer["latency"]), files, layer["size"])
         senders[layer["name"]] = process.s_out
         layers.append(process)
     targets = dict(zip((layer["name"] for layer in job["layers"]), layers))  # noqa: B905
@@ -407,7 +407,12 @@ def run_on_board(index, job, arrays, folder, watch):
     for layer in job["layers"]:
         if layer["record"]:
             fired = sinks[layer["name"]].data.get().T != 0
-            fired[layer["latency"] :][: job["samples"] * job["steps"]].tofile(folder / layer["record"]["spikes"])
+            fired = fired[layer["latency"] :][: job["samples"] * job["steps"]]
+            if "rates" in layer["record"]:
+                sums = fired.reshape(job["samples"], job["steps"], -1).sum(axis=1, dtype=np.int32)
+                sums.tofile(folder / layer["record"]["rates"])
+            else:
+                fired.tofile(folder / layer["record"]["spikes"])
     layers[0].stop()
     say("done", job=index)
 

@@ -30,16 +30,16 @@ def messages(inputs: tuple[Input, ...], given: Any) -> dict[str, NDArray[Any]]:
     return ready
 
 
-def named(names: tuple[str, ...], given: Any) -> dict[str, NDArray[Any]]:
+def named(names: tuple[str, ...], given: Any, where: str = "spikes") -> dict[str, NDArray[Any]]:
     """Arrays by input name. Raises InputError where names are missing or unknown."""
     if isinstance(given, Mapping):
         if set(given) != set(names):
-            raise InputError(f"arrays for {', '.join(map(str, given)) or 'nothing'}", where="spikes", allowed=", ".join(names))
+            raise InputError(f"arrays for {', '.join(map(str, given)) or 'nothing'}", where=where, allowed=", ".join(names))
         return {name: np.asarray(given[name]) for name in names}
     if len(names) != 1:
         raise InputError(
             f"one array for {len(names)} inputs",
-            where="spikes",
+            where=where,
             allowed="a mapping from input name to array: " + ", ".join(names),
         )
     return {names[0]: np.asarray(given)}

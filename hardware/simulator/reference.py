@@ -12,7 +12,7 @@ Sums past 32 bits wrap, as int32 does in Lava.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ from filopodia.hardware.simulator.geometry import grid
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+
+Rule = Callable[[Layer, Int32, Int32, Int32], tuple[Int32, Int32, NDArray[np.bool_]]]
 
 STATE_LIMIT = 2**23
 
@@ -37,8 +39,12 @@ class Trace:
     v: dict[str, Int32]
 
 
-def run(program: Program, inputs: Mapping[str, NDArray[Any]]) -> Trace:
-    """Run a program on messages [T, N, *shape] per input, one step after the other."""
+def run(program: Program, inputs: Mapping[str, NDArray[Any]], rule: Rule | None = None) -> Trace:
+    """Run a program on messages [T, N, *shape] per input, one step after the other.
+
+    `rule` is what a layer does in a step: `update`, Lava's, when left out; `silicon.update` is the chip's.
+    """
+    rule = rule or update
     first = inputs[program.inputs[0].name]
     steps, samples = first.shape[:2]
     sent: dict[str, NDArray[Any]] = {x.name: inputs[x.name].reshape(steps, samples, x.size) for x in program.inputs}
@@ -56,7 +62,7 @@ def run(program: Program, inputs: Mapping[str, NDArray[Any]]) -> Trace:
                 sent_at = t - program.lag(connection)
                 if sent_at >= 0:
                     a += arriving(program, connection, sent[connection.source][sent_at])
-            u, v, spikes = update(layer, *state[layer.name], a)
+            u, v, spikes = rule(layer, *state[layer.name], a)
             state[layer.name] = (u, v)
             trace.u[layer.name][t], trace.v[layer.name][t], trace.spikes[layer.name][t] = u, v, spikes
     return trace
@@ -64,12 +70,16 @@ def run(program: Program, inputs: Mapping[str, NDArray[Any]]) -> Trace:
 
 def update(layer: Layer, u: Int32, v: Int32, a: Int32) -> tuple[Int32, Int32, NDArray[np.bool_]]:
     """One step of a layer: u, v and spikes [N, n] from u, v and the arriving sums `a` [N, n]."""
-    du, dv, vth, bias = (np.asarray(x, np.int64).reshape(-1) for x in (layer.du, layer.dv, layer.vth, layer.bias))
-    u = _int32(_decay(u, 4095 - du) + _int32(a.astype(np.int64) << 6))
+    du, dv, bias = (np.asarray(x, np.int64).reshape(-1) for x in (layer.du, layer.dv, layer.bias))
+    u = _int32(decay(u, 4095 - du) + _int32(a.astype(np.int64) << 6))
     u = np.where(u > STATE_LIMIT, u - 2 * STATE_LIMIT, np.where(u <= -STATE_LIMIT, u + 2 * STATE_LIMIT, u)).astype(np.int32)
-    v = _int32(_decay(v, 4096 - dv) + u + shift(bias, layer.bias_exp))
+    return fire(layer, u, _int32(decay(v, 4096 - dv) + u + shift(bias, layer.bias_exp)))
+
+
+def fire(layer: Layer, u: Int32, v: NDArray[Any]) -> tuple[Int32, Int32, NDArray[np.bool_]]:
+    """The end of a step: v held in its range, compared with the threshold, and reset where the neuron fires."""
     v = np.clip(v, -(STATE_LIMIT - 1), STATE_LIMIT - 1)
-    threshold = vth << 6
+    threshold = np.asarray(layer.vth, np.int64).reshape(-1) << 6
     spikes = v > threshold
     after = v - threshold if layer.reset == "subtract" else np.int64(0)
     return u, np.where(spikes, after, v).astype(np.int32), spikes
@@ -124,7 +134,7 @@ def shift(x: NDArray[Any], exponent: int) -> Int64:
     return shifted
 
 
-def _decay(x: Int32, factor: Int64) -> Int64:
+def decay(x: Int32, factor: Int64) -> Int64:
     """x * factor / 4096, towards zero."""
     decayed: Int64 = np.sign(x).astype(np.int64) * ((np.abs(x.astype(np.int64)) * factor) >> 12)
     return decayed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Literal, get_args
 
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
@@ -13,6 +13,8 @@ from filopodia.hardware.simulator.inputs import messages
 
 Progress = Callable[[str, int, int], None]
 
+Arithmetic = Literal["lava", "loihi"]
+
 RECORDS = ("spikes", "u", "v")
 
 
@@ -21,6 +23,7 @@ def simulate(
     spikes: Any,
     *,
     record: Collection[str] = ("spikes",),
+    arithmetic: Arithmetic = "lava",
     threads: int | None = None,
     memory: int = 2**30,
     progress: Progress | None = None,
@@ -29,6 +32,7 @@ def simulate(
 
     A `Program` runs in int32, bit-exact with Lava's `fixed_pt` models; binary inputs take 0 and 1 in any numeric type,
     graded ones whole numbers of up to `message_bits` bits. A `Network` runs in float32. All samples start from rest.
+    `arithmetic="loihi"` computes what the silicon would where Lava's models differ from it (`hardware.simulator.silicon`).
     `record` names what to keep of every layer and step: "spikes", "u", "v"; rates of the outputs and the counts of a program
     are always there. `threads` defaults to the processors this process may use. `memory` bounds, in bytes, what the call
     allocates, the recorded result included. `progress` is called with ("simulate", samples done, samples in all).
@@ -36,14 +40,19 @@ def simulate(
     A program's arrays are read-only from its first simulation on: to change a weight, build another program.
 
     Raises InputError, before any work, for input of the wrong shape, type or range, NaN, T = 0 or N = 0, for a program
-    whose arrays do not fit, for an unknown record, and for a memory bound that cannot hold the result and one sample.
+    whose arrays do not fit, for an unknown record or arithmetic, and for a memory bound that cannot hold the result and one
+    sample. In Loihi's arithmetic, raises ChipLimitError for numbers that the chip's fields cannot hold.
     """
     unknown = [name for name in record if name not in RECORDS]
     if isinstance(record, str) or unknown:
         raise InputError(f"record {record!r}", where="simulate", allowed="any of " + ", ".join(f'"{name}"' for name in RECORDS))
     if threads is not None and threads < 1:
         raise InputError(f"threads {threads}", where="simulate", allowed="at least 1, or None for all processors")
+    if arithmetic not in get_args(Arithmetic):
+        raise InputError(f"arithmetic {arithmetic!r}", where="simulate", allowed=" or ".join(get_args(Arithmetic)))
     if isinstance(source, Network):
+        if arithmetic != "lava":
+            raise InputError(f"arithmetic {arithmetic!r} for a network in floats", where="simulate", fix="compile it first")
         from filopodia.hardware.network import simulate_network
 
         return simulate_network(source, spikes, record=record, threads=threads, memory=memory, progress=progress)
@@ -57,5 +66,9 @@ def simulate(
     from filopodia.hardware.simulator import run
     from filopodia.hardware.simulator.prepared import prepare
 
-    prepared = prepare(source)
-    return run.run(prepared, messages(source.inputs, spikes), frozenset(record), threads, memory, progress)
+    given, kept = messages(source.inputs, spikes), frozenset(record)
+    if arithmetic == "loihi":
+        from filopodia.hardware.simulator.on_silicon import run_on_silicon
+
+        return run_on_silicon(source, given, kept, threads, memory, progress)
+    return run.run(prepare(source), given, kept, threads, memory, progress)

@@ -41,6 +41,8 @@ class CompileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Input sums stay in range by proof from the weights, or by measurement on the calibration with a quarter to spare."""
     wide: tuple[str, ...] = ()
     """Layers whose weights get two synapses each, about 15 bits."""
+    reset: Literal["trained", "zero"] = "trained"
+    """Neurons reset as they were trained; `zero` approximates resets by subtraction, where the chip or Lava has none."""
     objective: Literal["cores", "traffic"] = "cores"
     """Place on the fewest cores, or for the least traffic between them."""
 
@@ -50,6 +52,8 @@ class SimulateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     samples: Count = 0
     """How many golden samples to run; 0 runs all."""
+    arithmetic: Literal["lava", "loihi"] = "lava"
+    """Lava's models, or Loihi's silicon where they differ from it."""
     threads: Count = 0
     """CPU threads; 0 uses every core."""
 

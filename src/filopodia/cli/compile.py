@@ -31,9 +31,28 @@ def main(words: Sequence[str]) -> None:
     program = hardware.load_program(folder / "program.npz")
     if arguments.json:
         record = load_provenance(folder).stages["compile"]
-        print_json({"summary": record.summary, "chip": program.chip, "cores": core_rows(program)})
+        traffic = program.metadata.get("traffic")
+        print_json(
+            {"summary": record.summary, "chip": program.chip, "traffic": traffic, "cores": core_rows(program)}
+            | {"layers": dict(program.metadata.get("layers", {}))}
+        )
         return
+    rounding_table(program)
     core_table(program)
+
+
+def rounding_table(program: Program) -> None:
+    """What becoming integers did to each layer; wrong spikes where a calibration counted them."""
+    rows = []
+    for layer in program.layers:
+        report = program.metadata.get("layers", {}).get(layer.name)
+        if report is not None:
+            wrong = percent(report["mismatch"], 2) if "mismatch" in report else "–"
+            lost = f"{count(report['vanished'])} of {count(report['weights'])}"
+            rows.append([layer.name, f"{report['scale']:.5g}", percent(report["weight_error"], 2), lost, wrong])
+    if rows:
+        screen.heading("Rounding: what integers changed")
+        screen.table(["layer", "units per 1.0", "weight error", "weights lost", "wrong spikes"], rows)
 
 
 def core_rows(program: Program) -> list[dict[str, object]]:
@@ -64,8 +83,15 @@ def core_table(program: Program) -> None:
         used = [
             f"{count(core.used.get(name, 0))} ({percent(core.used.get(name, 0) / limits[name].value, 0)})" for name in names
         ]
-        rows.append([str(core.index), ", ".join(core.neurons), *used])
-    rows.append(["max", "", *(count(limits[name].value) for name in names)])
-    screen.table(["core", "holds", *(name.replace("_", " ") for name in names)], rows, left=2)
+        x, y, slot = core.position
+        rows.append([str(core.index), f"{core.chip}:{x},{y}.{slot}", ", ".join(core.neurons), *used])
+    rows.append(["max", "", "", *(count(limits[name].value) for name in names)])
+    screen.table(["core", "chip:x,y.slot", "holds", *(name.replace("_", " ") for name in names)], rows, left=3)
+    traffic = program.metadata.get("traffic")
+    if traffic:
+        sent, hops = traffic["messages_per_step"], traffic["hops_per_step"]
+        screen.say(
+            f"{sent:.1f} messages per step at the calibration's rates, {hops:.1f} hops between cores (a chip's border: 16)"
+        )
     if len(program.cores) > ROWS:
         screen.say(f"the fullest {ROWS} of {len(program.cores)} cores; --json lists all")

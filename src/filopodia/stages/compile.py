@@ -33,6 +33,7 @@ def compile(folder: RunFolder, config: Config, progress: Progress | None) -> str
         graded={network.inputs[0]: graded} if len(network.inputs) == 1 and (graded := analog(folder)) else None,
         sums=how.sums,
         wide=how.wide,
+        reset=how.reset,
         objective=how.objective,
         progress=progress,
     )

@@ -14,7 +14,10 @@ def simulate(folder: RunFolder, config: Config, progress: Progress | None) -> st
 
     golden = load_golden(folder.require("golden.npz"), config.simulate.samples)
     program = hardware.load_program(folder.require("program.npz"))
-    activity = hardware.simulate(program, messages(program, golden), threads=config.simulate.threads or None, progress=progress)
+    how = config.simulate
+    activity = hardware.simulate(
+        program, messages(program, golden), arithmetic=how.arithmetic, threads=how.threads or None, progress=progress
+    )
     hardware.save_activity(activity, folder / "activity.npz")
     return answer_summary(program, activity, golden)
 
@@ -23,6 +26,6 @@ SIMULATE = Stage(
     "simulate",
     reads=("program.npz", "golden.npz"),
     writes=("activity.npz",),
-    settings=lambda config: {"samples": config.simulate.samples},
+    settings=lambda config: {"samples": config.simulate.samples, "arithmetic": config.simulate.arithmetic},
     work=simulate,
 )

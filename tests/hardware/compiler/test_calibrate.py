@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from filopodia import hardware
-from filopodia.errors import InputError
+from filopodia.errors import ChipLimitError, InputError, UnsupportedError
 from filopodia.hardware.network import simulate_network
 
 DT = 1e-3
@@ -66,8 +66,49 @@ def test_a_scale_that_was_asked_for_is_kept():
         ({"objective": "speed"}, "objective 'speed'"),
         ({"calibration": np.zeros((3, 2, 61), bool)}, r"\[T, N, 60\]"),
         ({"calibration": np.zeros((0, 2, 60), bool)}, "60"),
+        ({"calibration": np.full((3, 2, 60), np.nan)}, "not finite"),
+        ({"calibration": np.full((3, 2, 60), "spike")}, "calibration of input: type"),
+        ({"calibration": {"other": np.zeros((3, 2, 60), bool)}}, "calibration: arrays for other"),
+        ({"scales": {"n": 0.0}}, "a scale of 0"),
+        ({"scales": {"n": np.nan}}, "a scale of nan"),
+        ({"scales": {"n": 1e9}}, "at which a field would overflow"),
+        ({"sums": "guessed"}, "proved or measured"),
+        ({"wide": "n"}, r"such as \['n'\]"),
     ],
 )
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         hardware.compile(_network(np.random.default_rng(0), 1.0), **options)
+
+
+def test_resets_by_subtraction_are_approximated_only_when_asked():
+    rng = np.random.default_rng(3)
+    full = np.ones(20, np.float32)
+    nodes = {
+        "input": nir.Input({"input": np.array([30])}),
+        "fc": nir.Linear(rng.normal(0.1, 0.4, (20, 30)).astype(np.float32)),
+        "n": nir.IF(full * 1000, full, full * 0),
+        "output": nir.Output({"output": np.array([20])}),
+    }
+    graph = nir.NIRGraph(nodes, [("input", "fc"), ("fc", "n"), ("n", "output")], type_check=False)
+    network = hardware.load(graph, dt=DT, reset="subtract")
+    spikes = rng.random((30, 8, 30)) < 0.3
+    kept = hardware.compile(network, calibration=spikes)
+    assert kept.layers[0].reset == "subtract"
+    with pytest.raises(ChipLimitError, match=r'compile with reset="zero" \(an approximation\)'):
+        hardware.compile(network, chip="loihi1")
+    with pytest.raises(UnsupportedError, match="which approximates it"):
+        hardware.run_lava(kept, spikes)
+    asked = hardware.compile(network, chip="loihi1", calibration=spikes, reset="zero")
+    assert asked.layers[0].reset == "zero"
+    assert asked.metadata["reset_approximated"]
+    assert asked.metadata["layers"]["n"]["mismatch"] == pytest.approx(_mismatch(asked, spikes, network), abs=1e-3)
+    assert asked.metadata["layers"]["n"]["mismatch"] > 10 * kept.metadata["layers"]["n"]["mismatch"]
+    with pytest.raises(InputError, match="trained or zero"):
+        hardware.compile(network, reset="soft")
+
+
+def test_a_layer_that_would_hear_nothing_is_refused():
+    network = _network(np.random.default_rng(0), 0.4)
+    with pytest.raises(ChipLimitError, match="round to 0 at the largest scale that fits"):
+        hardware.compile(network, graded={"input": hardware.Graded(bits=24)})

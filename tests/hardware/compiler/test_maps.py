@@ -62,6 +62,8 @@ def test_any_two_maps_compose_to_the_matrix_product(data):
     sources, middle = int(np.prod(source)), int(np.prod(between))
     expected = _matrix(second, middle) @ _matrix(first, sources)
     np.testing.assert_allclose(_matrix(product, sources), expected)
+    if isinstance(first, ConvMap):
+        assert maps.synapses(first) == np.count_nonzero(_matrix(first, sources))
     x = rng.normal(size=sources)
     np.testing.assert_allclose(maps.apply(product, x), expected @ x, atol=1e-9)
 

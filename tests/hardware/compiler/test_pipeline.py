@@ -6,6 +6,7 @@ import pytest
 
 from filopodia import hardware
 from filopodia.errors import ChipLimitError, InputError
+from filopodia.hardware.compiler.resources import Tile, synapses
 from filopodia.hardware.program import Conv, Dense, Sparse
 
 
@@ -185,3 +186,28 @@ def test_a_network_trained_on_the_integer_grid_is_deployed_as_it_was_trained(mak
     found = hardware.simulate(program, spikes).spikes["n"]
     assert expected.mean() > 0.02
     assert np.mean(found != expected) < 2e-4
+
+
+def test_a_small_image_is_a_matrix_where_the_chip_shares_no_weights(make_network):
+    """Every pixel hears nearly every pixel: a full list without indices is smaller, unless one kernel is kept for all."""
+    rng = np.random.default_rng(6)
+    kernel = rng.normal(0.1, 0.4, (4, 3, 3, 3)).astype(np.float32)
+
+    def programs(side):
+        conv = nir.Conv2d((side, side), kernel, (1, 1), (1, 1), (1, 1), 1, np.zeros(4, np.float32))
+        network = make_network({"conv": conv, "n": _if((4, side, side))}, (3, side, side))
+        return [hardware.compile(network, chip=chip) for chip in ("loihi1", "loihi2")]
+
+    def kinds(side):
+        return [type(program.connections[0].synapses) for program in programs(side)]
+
+    assert kinds(2) == [Dense, Conv]
+    assert kinds(12) == [Conv, Conv]
+    dense, conv = programs(2)
+    spikes = rng.random((20, 4, 3, 2, 2)) < 0.4
+    runs = [hardware.simulate(program, spikes, record=("spikes", "v")) for program in (dense, conv)]
+    np.testing.assert_array_equal(runs[0].states["v"]["n"], runs[1].states["v"]["n"])
+    assert runs[0].spikes["n"].any()
+    whole = Tile("n", (0, 4), (0, 2), (0, 2))
+    bits = [synapses(program, program.connections[0], whole, shared_conv=False)[0] for program in (dense, conv)]
+    assert bits[0] < bits[1]

@@ -274,6 +274,17 @@ def test_analog_input_as_graded_messages(rng):
         analog_messages(program, values * 0 + 3)
 
 
+def test_graded_messages_do_not_go_through_relays(rng):
+    nodes = {
+        "delay": nir.Delay(np.full(5, 70 * DT, np.float32)),
+        "fc": nir.Linear(_whole(rng, 4, 5)),
+        "n": _if((4,), 6.0),
+    }
+    assert len(hardware.compile(_load(nodes, (5,))).layers) == 2
+    with pytest.raises(UnsupportedError, match="relay neurons repeat spikes only"):
+        hardware.compile(_load(nodes, (5,)), graded={"input": Graded(bits=4)})
+
+
 @pytest.mark.parametrize(
     ("node", "message"),
     [

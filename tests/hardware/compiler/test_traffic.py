@@ -37,6 +37,11 @@ def test_messages_are_those_of_the_simulator():
     np.testing.assert_allclose(ran.counts["a"].messages.sum() / 18, placed.traffic["messages_per_step"])
     assert placed.traffic["hops_per_step"] <= placed.traffic["hops_per_step_in_order"]
     assert len({(core.chip, core.position) for core in placed.cores}) == len(placed.cores)
+    packed = place(program, chip, "cores", rates)
+    ran = hardware.simulate(Program(program.inputs, program.layers, program.connections, ("b",), cores=packed.cores), spikes)
+    np.testing.assert_allclose(ran.counts["a"].messages.sum() / 18, packed.traffic["messages_per_step"])
+    assert packed.traffic["hops_per_step"] == packed.traffic["hops_per_step_in_order"]
+    assert place(program, chip, "cores").traffic == {}
 
 
 def test_every_gain_is_what_the_swap_brings():

@@ -119,3 +119,23 @@ def test_a_misspelt_limit_is_refused(tmp_path: Path) -> None:
     file.write_text('name = "toy"\ntitle = "Toy"\n[limits.neuron]\nvalue = 8\nunit = "neurons"\nsource = "here"\n')
     with pytest.raises(FileError, match=r"limits\.neuron: unknown name 'neuron'\n  allowed: .*neurons"):
         load_chip(file)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "allowed"),
+    [
+        ("neurons", 0, "1 or more"),
+        ("synapse_bits", -4, "1 or more"),
+        ("mesh_width", 0, "1 or more"),
+        ("delay", -1, "0 or more"),
+        ("message_bits", 33, "0 to 32"),
+        ("soft_reset", 2, "0 to 1"),
+        ("cores_per_chip", 129, "up to 128"),
+    ],
+)
+def test_a_limit_has_values_it_can_have(tmp_path: Path, limit: str, value: int, allowed: str) -> None:
+    path = tmp_path / "toy.toml"
+    path.write_text(GOOD + f"[limits.{limit}]\nvalue = {value}\nunit = 'each'\nsource = 'here'\n")
+    with pytest.raises(FileError, match=f"limits.{limit}.value") as caught:
+        load_chip(path)
+    assert allowed in str(caught.value)

@@ -1,10 +1,11 @@
 """Run random programs on real Lava and keep what it made of them.
 
-python tests/hardware/golden/make_lava_golden.py COUNT SEED FILE
+python tests/hardware/golden/make_lava_golden.py KIND COUNT SEED FILE
 
-Kept here: lava_first.npz (100 programs, every actor of Lava an operating system process, as Lava comes), lava_second.npz and
-lava_third.npz (1700 programs, actors as threads). The programs are stored whole, so later changes to how they are drawn do
-not matter.
+KIND is `programs` (drawn integer by integer, everything that Lava can express) or `compiled` (NIR networks of every kind, as
+the compiler made programs of them). Kept here: lava_first.npz (100 programs, every actor of Lava an operating system process,
+as Lava comes), lava_second.npz and lava_third.npz (1700 programs, actors as threads), lava_compiled.npz (600 compiled networks,
+threads). The programs are stored whole, so later changes to how they are drawn or compiled do not matter.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +24,28 @@ from filopodia.hardware.lava.runner import run_many
 HERE = Path(__file__).parent
 BATCH = 100
 
-spec = spec_from_file_location("lava_programs", HERE / "lava_programs.py")
-assert spec is not None
-assert spec.loader is not None
-lava_programs = module_from_spec(spec)
-sys.modules["lava_programs"] = lava_programs
-spec.loader.exec_module(lava_programs)
+
+def load_helper(name: str) -> Any:
+    spec = spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
-def main(count: int, seed: int, file: str) -> None:
-    cases = lava_programs.draw_cases(count, seed)
+lava_programs, nir_networks = load_helper("lava_programs"), load_helper("nir_networks")
+
+
+def draw(kind: str, count: int, seed: int) -> list[Any]:
+    if kind == "programs":
+        return list(lava_programs.draw_cases(count, seed))
+    return [lava_programs.Case(*nir_networks.compiled(seed + k)) for k in range(count)]
+
+
+def main(kind: str, count: int, seed: int, file: str) -> None:
+    cases = draw(kind, count, seed)
     for case in cases:
         plan_job(case.program, steps=1, samples=1, record={})  # refuse the whole run before it starts
     kept = []
@@ -50,4 +64,4 @@ def main(count: int, seed: int, file: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -16,6 +16,7 @@ from filopodia.hardware.simulator.simulate import simulate
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 LIVE = {"threads": 100, "processes": 6}
+COMPILED = 40
 
 
 def load_helper(name: str) -> Any:
@@ -28,7 +29,7 @@ def load_helper(name: str) -> Any:
     return module
 
 
-lava_programs = load_helper("lava_programs")
+lava_programs, nir_networks = load_helper("lava_programs"), load_helper("nir_networks")
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in GOLDEN.glob("lava_*.npz")))
@@ -55,11 +56,21 @@ def test_kernels_make_what_lava_made() -> None:
 @pytest.mark.lava
 @pytest.mark.parametrize("actors", ["threads", "processes"])
 def test_lava_makes_what_the_reference_makes(lava: str, actors: Any) -> None:
-    cases = lava_programs.draw_cases(LIVE[actors], seed=1)
-    runs = run_many([(case.program, case.spikes) for case in cases], record=("spikes", "u", "v"), actors=actors)
-    for case, ran in zip(cases, runs, strict=True):
-        trace = reference.run(case.program, case.spikes)
-        for layer in case.program.layers:
+    same([(case.program, case.spikes) for case in lava_programs.draw_cases(LIVE[actors], seed=1)], actors)
+
+
+@pytest.mark.lava
+def test_lava_makes_of_compiled_networks_what_the_reference_makes(lava: str) -> None:
+    """NIR networks of every kind: max-pooling, relays, current-based neurons, skips, loops, read-outs, graded inputs."""
+    same([nir_networks.compiled(seed) for seed in range(COMPILED)], "threads")
+
+
+def same(cases: list[Any], actors: Any) -> None:
+    """Run cases on Lava and compare spikes, u and v of every layer with the reference."""
+    runs = run_many(cases, record=("spikes", "u", "v"), actors=actors)
+    for (program, spikes), ran in zip(cases, runs, strict=True):
+        trace = reference.run(program, spikes)
+        for layer in program.layers:
             shape = ran.spikes[layer.name].shape
             np.testing.assert_array_equal(ran.spikes[layer.name], trace.spikes[layer.name].reshape(shape))
             np.testing.assert_array_equal(ran.states["u"][layer.name], trace.u[layer.name].reshape(shape))

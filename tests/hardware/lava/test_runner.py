@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.lava import run_lava
+from filopodia.hardware.lava.exchange import prepare, write
 from filopodia.hardware.lava.plan import gap, plan_job
 from filopodia.hardware.lava.runner import run_many
 from filopodia.hardware.program import Connection, Conv, Dense, Input, Layer, Program, Synapses
@@ -122,6 +125,18 @@ def test_progress_and_rates_without_a_record(lava: str) -> None:
     assert activity.states == {}
     expected = reference.run(program, given(program, 4, 6)).spikes["c"].sum(axis=0)
     np.testing.assert_array_equal(activity.rates["c"].reshape(6, -1), expected)
+
+
+def test_without_a_record_only_sums_are_kept(tmp_path: Path) -> None:
+    program = residual()
+    for record, files, size in ((frozenset[str](), ["rates"], 4 * 6 * 32), (frozenset({"spikes"}), ["spikes"], 9 * 6 * 32)):
+        run = prepare(program, given(program, 9, 6), record, "job0")
+        kept = {layer["name"]: sorted(layer["record"]) for layer in run.job.plan["layers"]}
+        assert kept["c"] == files
+        write([run], tmp_path, "test", "Loihi2SimCfg", "threads")
+        assert sum(path.stat().st_size for path in tmp_path.glob("job0-layer2-*.bin")) == size
+        for path in tmp_path.iterdir():
+            path.unlink()
 
 
 def test_gap_is_the_longest_lag() -> None:

@@ -14,6 +14,7 @@ import pytest
 from filopodia.hardware.lava.runner import run_many
 from filopodia.hardware.program import Connection, Conv, Dense, Input, Layer, Program
 from filopodia.hardware.simulator import reference
+from filopodia.hardware.simulator.simulate import simulate
 
 
 def adder(weights: Sequence[int], exponent: int = 0, message_bits: int = 0, bits: int = 8) -> Program:
@@ -61,3 +62,12 @@ def test_the_reference_sides_with_lava(name: str) -> None:
     program, message, on_lava, _ = DIFFERENCES[name]
     trace = reference.run(program, {"in": np.full((1, 1, *program.inputs[0].shape), message, np.int32)})
     assert int(trace.u["a"].item()) >> 6 == on_lava
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_the_silicon_arithmetic_sides_with_the_chip(name: str) -> None:
+    program, message, on_lava, on_chip = DIFFERENCES[name]
+    given = np.full((1, 1, *program.inputs[0].shape), message, np.int32)
+    for arithmetic, expected in (("lava", on_lava), ("loihi", on_chip)):
+        ran = simulate(program, given, record=("u",), arithmetic=arithmetic)  # type: ignore[arg-type]
+        assert int(ran.states["u"]["a"].item()) >> 6 == expected
