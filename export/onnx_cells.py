@@ -34,7 +34,7 @@ class Body:
 
     def do(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """One operator; returns the name of its output."""
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}:{operator}", **attributes))
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}/{operator}", **attributes))
         return output
 
 
@@ -48,23 +48,23 @@ class Wire:
 
 def affine(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """y = x W^T (+ b)."""
-    weight = body.constant(f"{name}.weight", np.ascontiguousarray(np.asarray(node.weight).T))
+    weight = body.constant(f"{name}/weight", np.ascontiguousarray(np.asarray(node.weight).T))
     if len(x.shape) != 1:
         raise UnsupportedError(f"an Affine on inputs of shape {list(x.shape)}", where=name, allowed="vectors")
     if not hasattr(node, "bias"):
         body.do("MatMul", [x.name, weight], out)
         return
-    body.do("MatMul", [x.name, weight], f"{out}:product")
-    body.do("Add", [f"{out}:product", body.constant(f"{name}.bias", node.bias)], out)
+    body.do("MatMul", [x.name, weight], f"{out}/product")
+    body.do("Add", [f"{out}/product", body.constant(f"{name}/bias", node.bias)], out)
 
 
 def conv(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """torch's convolution; a bias of zeros is left out."""
     window = Window.of(node)
-    inputs = [x.name, body.constant(f"{name}.weight", window.weight)]
+    inputs = [x.name, body.constant(f"{name}/weight", window.weight)]
     bias = np.asarray(node.bias)
     if bias.any():
-        inputs.append(body.constant(f"{name}.bias", bias))
+        inputs.append(body.constant(f"{name}/bias", bias))
     padding: dict[str, Any]
     if isinstance(window.padding, str):
         padding = {"auto_pad": "SAME_UPPER" if window.padding == "same" else "VALID"}
@@ -78,12 +78,12 @@ def pool(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """Sums of windows as a grouped convolution with ones; an average divides them, as torch does."""
     kernel, stride, padding = (numbers(v, 2) for v in (node.kernel_size, node.stride, node.padding))
     channels = x.shape[0]
-    ones = body.constant(f"{name}.ones", np.ones((channels, 1, *kernel)))
+    ones = body.constant(f"{name}/ones", np.ones((channels, 1, *kernel)))
     average = type(node).__name__ == "AvgPool2d"
-    total = f"{out}:sum" if average else out
+    total = f"{out}/sum" if average else out
     body.do("Conv", [x.name, ones], total, kernel_shape=kernel, strides=stride, pads=padding * 2, group=channels)
     if average:
-        body.do("Div", [total, body.constant(f"{name}.size", float(np.prod(kernel)))], out)
+        body.do("Div", [total, body.constant(f"{name}/size", float(np.prod(kernel)))], out)
 
 
 def flatten(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
@@ -91,18 +91,18 @@ def flatten(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     start = int(node.start_dim) % max(len(x.shape), 1)
     end = int(node.end_dim) % max(len(x.shape), 1)
     merged = (*x.shape[:start], int(np.prod(x.shape[start : end + 1])), *x.shape[end + 1 :])
-    body.do("Reshape", [x.name, body.constant(f"{name}.shape", [0, *merged], np.int64)], out)
+    body.do("Reshape", [x.name, body.constant(f"{name}/shape", [0, *merged], np.int64)], out)
 
 
 def scale(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """y = x * s."""
-    body.do("Mul", [x.name, body.constant(f"{name}.scale", _scalar(node.scale))], out)
+    body.do("Mul", [x.name, body.constant(f"{name}/scale", _scalar(node.scale))], out)
 
 
 def threshold(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """1 where x > threshold."""
-    body.do("Greater", [x.name, body.constant(f"{name}.threshold", _scalar(node.threshold))], f"{out}:over")
-    body.do("Cast", [f"{out}:over"], out, to=FLOAT)
+    body.do("Greater", [x.name, body.constant(f"{name}/threshold", _scalar(node.threshold))], f"{out}/over")
+    body.do("Cast", [f"{out}/over"], out, to=FLOAT)
 
 
 def same(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
@@ -130,14 +130,14 @@ def neuron(
     """One step of a neuron: from input `x` and states `before` to output `out` and states `after` ("v", and "i" for Cuba)."""
     found = constants(node, semantics)
     known = {
-        key: body.constant(f"{name}.{key}", _scalar(value))
+        key: body.constant(f"{name}/{key}", _scalar(value))
         for key, value in found.items()
         if value is not None and key != "start"
     }
     v = before["v"]
 
     def do(operator: str, left: str, right: str, tag: str) -> str:
-        return body.do(operator, [left, right], f"{out}:{tag}")
+        return body.do(operator, [left, right], f"{out}/{tag}")
 
     def scaled(value: str, key: str) -> str:
         return do("Mul", value, known[key], f"times_{key}") if key in known else value
@@ -185,7 +185,7 @@ def sparse_initializer(name: str, values: NDArray[Any]) -> onnx.SparseTensorProt
     places = np.flatnonzero(flat)
     return helper.make_sparse_tensor(
         numpy_helper.from_array(flat[places], name),
-        numpy_helper.from_array(places.astype(np.int64), f"{name}:places"),
+        numpy_helper.from_array(places.astype(np.int64), f"{name}/places"),
         values.shape,
     )
 

@@ -4,6 +4,7 @@
     scan      inputs and outputs [T, batch, *shape], any T, from rest: the step inside an ONNX Scan
     unrolled  the same for one fixed number of steps, for runtimes without Scan
 
+Whatever else has a name in the model has a slash in it, which names of NIR nodes do not have.
 States start at the values in the model's metadata ("states": JSON), 0 unless it says otherwise.
 """
 
@@ -19,6 +20,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper
+
+from filopodia.errors import UnsupportedError
 
 from .cells import NEURONS, constants
 from .onnx_cells import FLOAT, STATELESS, Body, Wire, initializer, is_sparse, neuron, sparse_initializer, states_of
@@ -64,6 +67,9 @@ def plan(graph: nir.NIRGraph, *, dt: float | None = None) -> Plan:
     shapes = output_shapes(graph.nodes, ordered, into)
     states = {f"{name}.{state}": shapes[name] for name in ordered for state in states_of(graph.nodes[name])}
     states |= {f"{source}.sent": shapes[source] for source in dict.fromkeys(source for source, _ in sorted(late))}
+    taken = {*states, *(f"{state}.next" for state in states)} & set(graph.nodes)
+    if taken:
+        raise UnsupportedError("this node has the name of another node's state", where=min(taken), fix="rename the node")
     starts = {}
     for name in neurons:
         start = constants(graph.nodes[name], rules)["start"]
@@ -88,7 +94,7 @@ def write_step(
         out = f"{body.prefix}{name}"
         x = parts[0]
         for count, part in enumerate(parts[1:]):
-            x = body.do("Add", [x, part], f"{out}:sum{count}")
+            x = body.do("Add", [x, part], f"{out}/sum{count}")
         remembers = states_of(node)
         if remembers:
             before = {state: states[f"{name}.{state}"] for state in remembers}
@@ -151,17 +157,19 @@ def _rest(body: Body, plan: Plan, samples: str) -> dict[str, str]:
     """States before the first step for `samples` (an int64 [1] value): constants of the right shape."""
     found = {}
     for state, shape in plan.states.items():
-        sizes = body.do("Concat", [samples, body.constant(f"{state}.shape", shape, np.int64)], f"{state}:sizes", axis=0)
+        sizes = body.do("Concat", [samples, body.constant(f"{state}/shape", shape, np.int64)], f"{state}/sizes", axis=0)
         zero = helper.make_tensor("value", FLOAT, [1], [0.0])
-        found[state] = body.do("ConstantOfShape", [sizes], f"{state}:zeros", value=zero)
+        found[state] = body.do("ConstantOfShape", [sizes], f"{state}/zeros", value=zero)
         if state in plan.starts:
-            found[state] = body.do("Add", [found[state], body.constant(f"{state}.start", plan.starts[state])], f"{state}:start")
+            found[state] = body.do(
+                "Add", [found[state], body.constant(f"{state}/start", plan.starts[state])], f"{state}/started"
+            )
     return found
 
 
 def _samples(body: Body, plan: Plan) -> str:
-    body.do("Shape", [plan.inputs[0]], "batch:size", start=1, end=2)
-    return "batch:size"
+    body.do("Shape", [plan.inputs[0]], "/batch", start=1, end=2)
+    return "/batch"
 
 
 def _scan_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
@@ -170,12 +178,12 @@ def _scan_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
     write_step(
         inner,
         plan,
-        {f"{name}": f"{name}:now" for name in plan.inputs},
-        {state: f"{state}:before" for state in plan.states},
+        {f"{name}": f"{name}/now" for name in plan.inputs},
+        {state: f"{state}/before" for state in plan.states},
         after,
     )
-    inputs = [_info(f"{state}:before", ["batch"], shape) for state, shape in plan.states.items()]
-    inputs += [_info(f"{name}:now", ["batch"], plan.shapes[name]) for name in plan.inputs]
+    inputs = [_info(f"{state}/before", ["batch"], shape) for state, shape in plan.states.items()]
+    inputs += [_info(f"{name}/now", ["batch"], plan.shapes[name]) for name in plan.inputs]
     outputs = [_info(after[state], ["batch"], shape) for state, shape in plan.states.items()]
     outputs += [_info(name, ["batch"], plan.shapes[name]) for name in out]
     step = helper.make_graph(inner.nodes, "step", inputs, outputs)
@@ -184,14 +192,14 @@ def _scan_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
     scan = helper.make_node(
         "Scan",
         [*rest.values(), *plan.inputs],
-        [*(f"{state}:last" for state in plan.states), *(f"{name}:all" for name in out)],
+        [*(f"{state}/last" for state in plan.states), *(f"{name}/all" for name in out)],
         name="over_time",
         body=step,
         num_scan_inputs=len(plan.inputs),
     )
     body.nodes.append(scan)
     for name in out:
-        body.do("Identity", [f"{name}:all"], name)
+        body.do("Identity", [f"{name}/all"], name)
     lead = ["steps", "batch"]
     ends = [_info(name, lead, plan.shapes[name]) for name in out]
     return helper.make_graph(body.nodes, "scan", [_info(name, lead, plan.shapes[name]) for name in plan.inputs], ends)
@@ -201,17 +209,17 @@ def _unrolled_graph(plan: Plan, body: Body, out: Sequence[str], steps: int) -> o
     states = _rest(body, plan, _samples(body, plan))
     every: dict[str, list[str]] = {name: [] for name in out}
     for t in range(steps):
-        body.prefix = f"t{t}:"
+        body.prefix = f"/t{t}/"
         now = {}
         for name in plan.inputs:
-            index = body.constant(f"t{t}", t, np.int64)
-            now[name] = body.do("Gather", [name, index], f"t{t}:{name}:now", axis=0)
-        after = {state: f"t{t}:{state}.next" for state in plan.states}
+            index = body.constant(f"/t{t}", t, np.int64)
+            now[name] = body.do("Gather", [name, index], f"/t{t}/{name}/now", axis=0)
+        after = {state: f"/t{t}/{state}.next" for state in plan.states}
         values = write_step(body, plan, now, states, after)
         states = after
         for name in out:
-            axis = body.constant("axis0", [0], np.int64)
-            every[name].append(body.do("Unsqueeze", [values[name], axis], f"t{t}:{name}:row"))
+            axis = body.constant("/axis0", [0], np.int64)
+            every[name].append(body.do("Unsqueeze", [values[name], axis], f"/t{t}/{name}/row"))
     for name in out:
         body.do("Concat", every[name], name, axis=0)
     lead: list[str | int] = [steps, "batch"]
