@@ -255,8 +255,8 @@ def test_folding_makes_averages_and_lone_batch_norms_exact(pool: nn.Module, feat
     net = sequential(
         layer.Conv2d(2, 3, 1), lif(), layer.BatchNorm2d(3), lif(), pool, layer.Flatten(), layer.Linear(features, 4), lif()
     )
-    for weight, most in ((net[0].weight, 2.0), (net[2].weight, 2.0), (net[2].bias, 0.5), (net[6].weight, 2.0)):
-        nn.init.uniform_(weight, 0.1, most)
+    for weight, most in ((net[0].weight, 3.0), (net[2].weight, 3.0), (net[2].bias, 1.0), (net[6].weight, 2.0)):
+        nn.init.uniform_(weight, most / 2, most)
     functional.set_step_mode(net.eval(), "m")
     sample = (torch.rand(10, 8, 2, 6, 6) < 0.4).float()
     assert not all(export.to_nir(net, sample).metadata["exact_sums"].values())
