@@ -78,7 +78,7 @@ def measure(examples: int, number: int) -> dict[str, Any]:
         totals.update(networks=1, neuron_steps=found.neuron_steps, spikes=found.spikes, integer_steps=found.integer_steps)
         totals.update({"not folded, a layer being used twice": not folded, "with loose layers": bool(found.loose)})
         totals.update({"single-step": not drawn.multi_step, "analog input": drawn.analog, "two inputs": len(drawn.shapes) > 1})
-        totals.update({"loose layers": len(found.loose), f"integers refused: {found.refused}": bool(found.refused)})
+        totals.update({"loose layers": len(found.loose), f"integers refused: {found.refused or 'never'}": bool(found.refused)})
         totals.update({f"differ, {place}": count for place, count in found.differ.items()})
         used.update({name for module in drawn.net.modules() for name in [known_as(module)] if name})
         for place, layer in found.where.items():

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from filopodia.errors import UnsupportedError
+from filopodia.hardware.network.network import Semantics
 
-from .cells import NEURONS, Window, constants, numbers, undivided
-from .semantics import Semantics
+from .cells import constants, numbers
 
 FLOAT = onnx.TensorProto.FLOAT
 
@@ -60,18 +60,15 @@ def affine(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
 
 def conv(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """torch's convolution; a bias of zeros is left out."""
-    window = Window.of(node)
-    inputs = [x.name, body.constant(f"{name}/weight", window.weight)]
-    bias = np.asarray(node.bias)
+    weight, bias = np.asarray(node.weight), np.asarray(node.bias)
+    rank = weight.ndim - 2
+    inputs = [x.name, body.constant(f"{name}/weight", weight)]
     if bias.any():
         inputs.append(body.constant(f"{name}/bias", bias))
-    padding: dict[str, Any]
-    if isinstance(window.padding, str):
-        padding = {"auto_pad": "SAME_UPPER" if window.padding == "same" else "VALID"}
-    else:
-        padding = {"pads": window.padding * 2}
-    sizes = {"kernel_shape": window.weight.shape[2:], "strides": window.stride, "dilations": window.dilation}
-    body.do("Conv", inputs, out, **sizes, group=window.groups, **padding)
+    same = isinstance(node.padding, str)  # loaded as a name only where the odd zero goes at the end, as in torch
+    padding: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if same else {"pads": numbers(node.padding, rank) * 2}
+    sizes = {"kernel_shape": weight.shape[2:], "strides": numbers(node.stride, rank), "dilations": numbers(node.dilation, rank)}
+    body.do("Conv", inputs, out, **sizes, group=int(node.groups), **padding)
 
 
 def pool(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
@@ -128,12 +125,8 @@ def neuron(
     body: Body, name: str, node: Any, semantics: Semantics, x: str, before: dict[str, str], out: str, after: dict[str, str]
 ) -> None:
     """One step of a neuron: from input `x` and states `before` to output `out` and states `after` ("v", and "i" for Cuba)."""
-    found = constants(node, semantics)
-    known = {
-        key: body.constant(f"{name}/{key}", _scalar(value))
-        for key, value in found.items()
-        if value is not None and key != "start"
-    }
+    rule, found = constants(node, semantics)
+    known = {key: body.constant(f"{name}/{key}", _scalar(value)) for key, value in found.items() if key != "start"}
     v = before["v"]
 
     def do(operator: str, left: str, right: str, tag: str) -> str:
@@ -143,18 +136,18 @@ def neuron(
         return do("Mul", value, known[key], f"times_{key}") if key in known else value
 
     if "i" in before:
-        x = body.do("Add", [do("Mul", before["i"], known["i_keep"], "kept_i"), scaled(x, "i_gain")], after["i"])
+        x = body.do("Add", [do("Mul", before["i"], known["syn_keep"], "kept_i"), scaled(x, "syn_gain")], after["i"])
     x = scaled(x, "gain")
     away = do("Sub", v, known["leak"], "away") if "leak" in known else v
-    if "tau" in known and undivided(node, semantics):
-        v = do("Add", do("Sub", v, do("Div", away, known["tau"], "leaked"), "less"), x, "charged")
-    elif "tau" in known:
-        v = do("Add", v, do("Div", do("Sub", x, away, "drive"), known["tau"], "change"), "charged")
-    elif "v_keep" in known:
-        kept = do("Mul", away, known["v_keep"], "kept_v")
-        v = do("Add", do("Add", known["leak"], kept, "rested") if "leak" in known else kept, x, "charged")
-    else:
+    if rule == "integrate":
         v = do("Add", v, x, "charged")
+    elif rule == "divide":
+        v = do("Add", v, do("Div", do("Sub", x, away, "drive"), known["steps"], "change"), "charged")
+    elif rule == "add":
+        v = do("Add", do("Sub", v, do("Div", away, known["steps"], "leaked"), "less"), x, "charged")
+    else:
+        kept = do("Mul", away, known["keep"], "kept_v")
+        v = do("Add", do("Add", known["leak"], kept, "rested") if "leak" in known else kept, x, "charged")
     if not hasattr(node, "v_threshold"):
         body.do("Identity", [v], after["v"])
         body.do("Identity", [v], out)
@@ -162,15 +155,9 @@ def neuron(
     over = do("GreaterOrEqual" if semantics.comparison == ">=" else "Greater", v, known["threshold"], "over")
     body.do("Cast", [over], out, to=FLOAT)
     if semantics.reset == "subtract":
-        body.do("Sub", [v, do("Mul", out, known["amount"], "taken")], after["v"])
+        body.do("Sub", [v, do("Mul", out, known["threshold"], "taken")], after["v"])
     else:
         body.do("Where", [over, known["v_reset"], v], after["v"])
-
-
-def states_of(node: Any) -> tuple[str, ...]:
-    """What a node remembers: "i" a current, "v" a voltage; nothing for stateless ones."""
-    kind = type(node).__name__
-    return () if kind not in NEURONS else ("i", "v") if kind.startswith("Cuba") else ("v",)
 
 
 def _scalar(values: Any) -> NDArray[np.float32]:
