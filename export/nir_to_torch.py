@@ -104,7 +104,7 @@ class NirModule(nn.Module):
     def _by_layer(self, given: Mapping[str, Tensor], state: NirState | None, wanted: set[str]) -> Run:
         """All steps of a node before the next node: only where there are no cycles."""
         values: dict[str, Tensor] = {}
-        readers = {name: sum(name in into for into in self.sources.values()) for name in self.order}
+        readers = {name: sum(into.count(name) for into in self.sources.values()) for name in self.order}
         kept: dict[str, State] = {}
         for name in self.order:
             into = self.sources[name]
