@@ -41,6 +41,14 @@ def test_torch_and_nir_agree_on_every_spike(tiny_run: Path) -> None:
     assert {layer.name for layer in report.layers} == {match.layer for match in first.layers}
 
 
+def test_what_is_exported_is_the_folded_model_whose_sums_need_no_order(tiny_run: Path) -> None:
+    from filopodia import hardware
+
+    exact = hardware.load(tiny_run / "model.nir").metadata["exact_sums"]
+    assert exact
+    assert all(exact.values())
+
+
 def test_report_counts_what_the_simulation_counted(tiny_run: Path) -> None:
     from filopodia import hardware
 
