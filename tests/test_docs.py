@@ -149,6 +149,11 @@ def test_figures_are_those_of_the_results() -> None:
     assert rows("energy.md", "| figure | ours | SANA-FE |") == [
         [what, f"{ours:.10g}", f"{theirs:.10g}"] for what, ours, theirs in result("energy_sanafe")
     ]
+    assert rows("energy.md", "| figure | table | low | nominal | high | measured |") == [
+        [what, f"`{table}`", *(f"{value:.3g}" for value in values)]
+        for what, table, *values, _ in result("energy_published")["rows"]
+        if not what.startswith("spotter")
+    ]
     neurobench = result("energy_neurobench")
     rival = "SpikingJelly SynOps"
     assert rows("energy.md", "| network | ours | SpikingJelly | ratio |") == [
