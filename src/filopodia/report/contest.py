@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from filopodia.report.data import Accuracy, Amount, Cause, Constant, Contestant, Lever, Swing
+from filopodia.report.data import Accuracy, Amount, Cause, Constant, Contestant, Lever, Rival, Spread, Swing
 from filopodia.report.wording import count, figures, percent, ratio, si
 
 Standing = Literal["wins", "loses", "undecided"]
@@ -49,19 +49,24 @@ def spiking(
 
 def artificial(ann: Mapping[str, Any]) -> Contestant:
     """The non-spiking network of the same shape, priced with one cost table."""
-    name = ann["name"][0].upper() + ann["name"][1:]
     return Contestant(
-        name=f"{name}, {ann['costs'].partition('/')[2]}",
-        platform=f"{count(ann['macs'])} multiply-accumulates",
+        name=ann_name(ann),
+        platform=f"{count(ann['macs'])} MACs",
         energy=amount(ann["energy"]),
         dynamic=amount(ann["energy"]),
         static=None,
         latency=None,
-        accuracy=None,
+        accuracy=ann["accuracy"],
         scope="per operation",
         group="artificial",
         assumptions=tuple(ann["assumptions"]),
     )
+
+
+def ann_name(ann: Mapping[str, Any]) -> str:
+    """ "ANN, fp32", "Pruned ANN, int8"; a QNN says its own bits."""
+    name = ann["name"][0].upper() + ann["name"][1:]
+    return name if "bit" in name else f"{name}, {ann['costs'].partition('/')[2]}"
 
 
 def amount(value: Mapping[str, float]) -> Amount:
@@ -141,6 +146,9 @@ def remark(estimate: Mapping[str, Any]) -> str:
     said = (
         ["The ANN's price is arithmetic and memory alone, with no static energy in it."] if estimate["pruned"]["static"] else []
     )
+    accuracy = next((one["accuracy"] for one in estimate["anns"] if on_chip and is_of(on_chip, one)), None)
+    if accuracy is not None:
+        said.insert(0, f"The int8 ANN answers {percent(accuracy, 2)} rightly.")
     if on_chip:
         said.append(f"Dynamic energy against dynamic energy, the chip takes {times(on_chip['ratio'])} the int8 ANN's.")
     if alike:
@@ -151,6 +159,38 @@ def remark(estimate: Mapping[str, Any]) -> str:
 def judged(verdicts: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The verdict against the int8 ANN."""
     return next((one for one in verdicts if one["baseline"] == "ANN" and one["baseline_costs"] == "cmos45/int8"), None)
+
+
+def is_of(verdict: Mapping[str, Any], ann: Mapping[str, Any]) -> bool:
+    """Whether a verdict is on this baseline."""
+    return (verdict["baseline"], verdict["baseline_costs"]) == (ann["name"], ann["costs"])
+
+
+def rivals(estimate: Mapping[str, Any]) -> tuple[Rival, ...]:
+    """The networks without spikes, each with how this one compares with it in dynamic energy."""
+    pairs = [(ann, one) for ann in estimate["anns"] for one in estimate["verdicts"] if is_of(one, ann)]
+    return tuple(
+        Rival(
+            name=ann_name(ann),
+            accuracy=ann["accuracy"],
+            energy=amount(ann["energy"]),
+            ratio=amount(one["ratio"]),
+            answer=one["answer"],
+        )
+        for ann, one in pairs
+    )
+
+
+SPREADS = (("SynOps", "synop_spread", ""), ("Dynamic energy", "dynamic_spread", "J"), ("Latency", "latency_spread", "s"))
+
+
+def spreads(own: Mapping[str, Any]) -> tuple[Spread, ...]:
+    """What differs from sample to sample, at nominal prices."""
+    found = [(name, unit, own[key]) for name, key, unit in SPREADS if own[key]]
+    return tuple(
+        Spread(name=name, unit=unit, **{field: value[field] for field in Spread.__struct_fields__ if field in value})
+        for name, unit, value in found
+    )
 
 
 def times(range: Mapping[str, float]) -> str:

@@ -131,7 +131,8 @@ class Constant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CoreUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One neurocore: where it is, whose neurons it holds, how much of each limit it uses."""
+    """One neurocore: where it is, whose neurons it holds, how much of each limit it uses; per sample its synops and dynamic
+    joules; the seconds it works in a mean step, where time has a price."""
 
     index: int
     chip: int
@@ -139,6 +140,8 @@ class CoreUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     layers: dict[str, int]
     used: dict[str, int]
     synops: float = 0.0
+    energy: Amount | None = None
+    busy: float | None = None
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,6 +222,31 @@ class Swing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     turns: bool
 
 
+class Spread(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A quantity over the samples, in `unit` ("" is a count): mean, standard deviation, percentiles, the worst and which."""
+
+    name: str
+    unit: str
+    mean: float
+    sd: float
+    p5: float
+    median: float
+    p95: float
+    worst: float
+    worst_sample: int
+
+
+class Rival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A network of the same shape without spikes: joules per sample, accuracy where measured, `ratio` of this network's
+    dynamic energy over it, and whether this network then wins."""
+
+    name: str
+    accuracy: float | None
+    energy: Amount
+    ratio: Amount
+    answer: Literal["wins", "loses", "open"]
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The result of a run. Energies in joules, times in seconds, counts per sample unless said otherwise."""
 
@@ -263,6 +291,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     glance: tuple[Answer, ...] = ()
     judgements: tuple[Judgement, ...] = ()
     pace: Pace | None = None
+    spreads: tuple[Spread, ...] = ()
     evidence: dict[str, float] = {}
     edp: Amount | None = None
 

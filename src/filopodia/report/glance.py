@@ -46,6 +46,8 @@ def certainty(own: Mapping[str, Any]) -> str:
     if own["static"] and graded["power"]:
         over = f" over a {graded['time']} time" if graded["time"] and not own["timing"]["paced"] else ""
         said.append(f"Static energy: {graded['power']} power{over}.")
+    if own["static"]:
+        said.append("The host that feeds the chip is not in the total.")
     if missing := [re.sub(r" \([\d.e+]+ per sample\)$", "", one) for one in (*own["unpriced"], *own["uncounted"])]:
         said.append(f"Not in the total: {', '.join(missing)}.")
     return " ".join(said)
