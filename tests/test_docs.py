@@ -75,7 +75,7 @@ def test_the_chip_of_the_example_loads_and_compiles(tmp_path: Path, monkeypatch:
     assert set(program.metadata["utilization"]) == {"neurons", "synapse_bits"}
     assert len(program.cores) == 1
     assert 0 < estimate.total.low < estimate.total.nominal < estimate.total.high
-    assert [item.split(" (")[0] for item in estimate.unpriced] == ["inputs", "spikes"]
+    assert [item.split(" (")[0] for item in estimate.unpriced] == ["inputs", "spikes", "outputs"]
     assert hardware.load_costs("my-chip.toml/bench") == chip.costs["bench"]
 
 

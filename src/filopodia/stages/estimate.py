@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from filopodia.config import Config
+from filopodia.errors import InputError
 from filopodia.golden import load_golden, messages
 from filopodia.report.data import Amount
 from filopodia.report.wording import count, si, si_range
@@ -29,15 +30,19 @@ def estimate(folder: RunFolder, config: Config, progress: Progress | None) -> st
     network = hardware.load(folder / "model.nir") if (folder / "model.nir").is_file() else None
     golden = load_golden(folder / "golden.npz", activity.samples) if (folder / "golden.npz").is_file() else None
     scores = load_scores(folder) if config.estimate.ann == "trained" else None
-    comparison = hardware.against_baselines(
-        activity,
-        program,
-        costs,
-        step_s=step_s,
-        network=network,
-        accuracies=scores.accuracies() if scores else None,
-        fed=messages(program, golden) if golden else None,
-    )
+    try:
+        comparison = hardware.against_baselines(
+            activity,
+            program,
+            costs,
+            step_s=step_s,
+            network=network,
+            accuracies=scores.accuracies() if scores else None,
+            fed=messages(program, golden) if golden else None,
+        )
+    except InputError as error:  # say in which folder
+        where = f"{folder.path}: {error.where}"
+        raise InputError(error.found, where=where, allowed=error.allowed, fix=error.fix) from None
     own = comparison.pruned
     result: dict[str, Any] = {"format": "filopodia estimate", "version": 1, **comparison.to_dict(), "twin": None}
     for one in result["anns"]:
