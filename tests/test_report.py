@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from filopodia.errors import FileError
 from filopodia.report import contest, glance, wording
-from filopodia.report.data import Amount, Cause, Contestant, Lever, decode_report
+from filopodia.report.costs import Amount, Cause, Contestant, Lever
+from filopodia.report.data import decode_report
 from filopodia.report.page import Scale, flattened
 
 positive = st.floats(min_value=1e-17, max_value=900.0)

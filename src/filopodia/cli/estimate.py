@@ -12,7 +12,7 @@ from filopodia.cli.steps import StepArguments, print_json, step
 from filopodia.config import EstimateConfig
 from filopodia.report import contest
 from filopodia.report.collect import load_estimate, twin_accuracy
-from filopodia.report.data import Contestant
+from filopodia.report.costs import Contestant
 from filopodia.report.wording import count, percent, si, si_range
 from filopodia.stages.estimate import ESTIMATE
 from filopodia.stages.verify import load_proofs

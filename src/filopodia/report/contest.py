@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from filopodia.report.data import Accuracy, Amount, Cause, Constant, Contestant, Lever, Rival, Spread, Swing
+from filopodia.report.costs import Amount, Cause, Constant, Contestant, Lever, Rival, Spread, Swing
+from filopodia.report.data import Accuracy
 from filopodia.report.wording import count, figures, percent, ratio, si
 
 Standing = Literal["wins", "loses", "undecided"]

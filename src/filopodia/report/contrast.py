@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from filopodia.report import wording
-from filopodia.report.data import Amount, Rival
+from filopodia.report.costs import Amount, Rival
 from filopodia.report.figures import ACCENT, MUTED, SECOND, finished, styled
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from filopodia.report.contest import amount
-from filopodia.report.data import Answer, Cause, Contestant, Judgement, Lever, Pace
+from filopodia.report.costs import Cause, Contestant, Judgement, Lever, Pace
+from filopodia.report.data import Answer
 from filopodia.report.wording import percent, scientific, si, si_range
 
 GRADES = ("measured", "calibrated", "simulated", "projected")  # the strongest evidence first

@@ -9,7 +9,7 @@ import msgspec
 from filopodia.config import Config
 from filopodia.errors import InputError
 from filopodia.golden import load_golden, messages
-from filopodia.report.data import Amount
+from filopodia.report.costs import Amount
 from filopodia.report.wording import count, si, si_range
 from filopodia.run import RunFolder, write_text
 from filopodia.stage import Progress, Stage
