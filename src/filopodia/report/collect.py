@@ -36,7 +36,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
     own = next((a for a in proofs.accuracies if a.by == "integers"), None)
     rows = contest.contestants(estimate, own, twin_accuracy(folder))
     chip_name = chip.title.partition(" (")[0]
-    sentence, standing = contest.verdict(rows, chip_name)
+    sentence, standing = contest.verdict(rows, contest.place(estimate, chip_name))
     causes, levers, remark = contest.causes(estimate), contest.levers(estimate), contest.remark(estimate)
     product = estimate["pruned"]["edp"]
     layers = anatomy.layers(network, program, estimate, proofs.links)
