@@ -19,9 +19,11 @@ from filopodia.prune.data import DataSet, Samples, info
 from filopodia.prune.distributed import World, world
 from filopodia.prune.encoding import encode, flip, shift
 from filopodia.prune.evaluation import FiringMeter, readout
+from filopodia.prune.fused import FusedNeurons
 from filopodia.prune.methods import make_pruner
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
+from filopodia.prune.repeated import RepeatedInput
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -152,7 +154,8 @@ def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[fl
         run.world.share(labels).tensor_split(config.accumulate),
         strict=True,
     )
-    with FiringMeter(run.net) if config.rate_penalty else nullcontext() as meter:
+    repeated = RepeatedInput(run.net) if config.data.encoding == "direct" else nullcontext()
+    with repeated, FusedNeurons(run.net), FiringMeter(run.net) if config.rate_penalty else nullcontext() as meter:
         for some, wanted in parts:
             if not len(wanted):
                 continue
