@@ -76,16 +76,13 @@ def pick_device(name: str, place: World) -> torch.device:
 def hold_out(samples: Samples, config: TrainConfig) -> tuple[Samples, Samples | None]:
     """The samples to train on and those held out to choose by, drawn once from the seed."""
     if config.data.train_samples:
-        samples = Samples(samples.images[: config.data.train_samples], samples.labels[: config.data.train_samples])
+        samples = samples.part(slice(config.data.train_samples))
     count = round(config.validation * len(samples))
     if not count:
         return samples, None
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(mixed(config.seed, 2, 0)))
     held, kept = order[:count], order[count:]
-    return (
-        Samples(samples.images[kept], samples.labels[kept]),
-        Samples(samples.images[held], samples.labels[held]),
-    )
+    return samples.part(kept), samples.part(held)
 
 
 def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:

@@ -168,13 +168,20 @@ class STDS(Pruner):
 
     @torch.no_grad()
     def _score(self, weight: PrunedWeight) -> torch.Tensor:
-        return weight.theta.abs() / self.scales[weight.name]
+        return weight.theta.abs() / self._scale(weight)
+
+    def _scale(self, weight: PrunedWeight) -> float | torch.Tensor:
+        """What a layer's threshold is in units of d; a tensor broadcasts to the weight."""
+        return self.scales[weight.name]
 
     def _set(self, thresholds: Sequence[float]) -> None:
         self.d = list(thresholds)
         for group, d in zip(self.groups, self.d, strict=True):
             for weight in group:
-                weight.spine.threshold.fill_(d * self.scales[weight.name])
+                scale, spine = self._scale(weight), weight.spine
+                if isinstance(scale, torch.Tensor) and spine.threshold.shape != scale.shape:
+                    spine.threshold = spine.threshold.new_zeros(scale.shape)
+                spine.threshold.copy_(scale * d) if isinstance(scale, torch.Tensor) else spine.threshold.fill_(scale * d)
 
     def _learning_rate(self) -> float:
         if self.optimizer is None:
