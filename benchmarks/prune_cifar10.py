@@ -9,7 +9,7 @@ few epochs, to see that all of it runs.
 from __future__ import annotations
 
 import msgspec
-from prune_common import arguments, machine, run, save, summary
+from prune_common import Series, arguments, machine, summary
 
 from filopodia.prune import DataSet, Samples, load_data, recipe
 
@@ -30,10 +30,10 @@ def main() -> None:
     if options.stub:
         data = DataSet(*(Samples(part.images[:64], part.labels[:64]) for part in (data.train, data.test)))
         config = msgspec.structs.replace(config, epochs=4, batch_size=32, data=msgspec.structs.replace(config.data, steps=2))
-    outcomes = [run("cifar10net", msgspec.structs.replace(config, seed=seed), data) for seed in range(options.seeds)]
-    summary(outcomes)
-    if options.save:
-        save("prune_cifar10", outcomes, config)
+    series = Series("prune_cifar10", config, data, kept=options.save and not options.stub)
+    for seed in range(options.seeds):
+        series.run("cifar10net", msgspec.structs.replace(config, seed=seed))
+    summary(series.outcomes)
 
 
 if __name__ == "__main__":
