@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,14 @@ from filopodia.prune.attach import WEIGHTED, attach, detach, spine_of, theta_of
 from filopodia.prune.theta import SpineSize
 
 Layers = Sequence[str] | Callable[[str, nn.Module], bool] | None
+
+
+class Common(TypedDict, total=False):
+    """The keywords of `Pruner` that its methods hand on."""
+
+    total_steps: Required[int]
+    layers: Layers
+    dense: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
