@@ -121,6 +121,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Of the output's mean over the steps: its squared distance to one-hot, or the cross-entropy of `logit_scale` times it."""
     logit_scale: Annotated[float, msgspec.Meta(gt=0.0)] = 10.0
     """Firing rates end at 1, too little for a cross-entropy; an output that does not spike takes 1."""
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    """Share of each label spread evenly over all classes."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """Adam with decoupled weight decay, or SGD with momentum 0.9."""
     accumulate: Positive = 1

@@ -105,8 +105,9 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 def loss_of(rates: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
     """The loss of class firing rates [N, classes], averaged over the samples."""
     if config.loss == "mse":
-        return nn.functional.mse_loss(rates, nn.functional.one_hot(labels, rates.shape[1]).to(rates.dtype))
-    return nn.functional.cross_entropy(rates * config.logit_scale, labels)
+        hot = nn.functional.one_hot(labels, rates.shape[1]).to(rates.dtype)
+        return nn.functional.mse_loss(rates, torch.lerp(hot, torch.full_like(hot, 1 / hot.shape[1]), config.label_smoothing))
+    return nn.functional.cross_entropy(rates * config.logit_scale, labels, label_smoothing=config.label_smoothing)
 
 
 def one_pass(run: Run, epoch: int) -> tuple[float, float]:
