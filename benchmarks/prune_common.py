@@ -9,7 +9,7 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import msgspec
@@ -35,6 +35,7 @@ class Outcome:
     sparsity: float
     synapse_sparsity: float
     synops: float
+    macs: float  # those of the synops that are multiplications: of a layer fed with values
     strength: float
     firing_rate: float
     wall_s: float
@@ -71,6 +72,7 @@ def run(name: str, config: TrainConfig, data: DataSet) -> Outcome:
         sparsity=1.0 - sum(cost.nonzero_weights for cost in costs) / sum(cost.weights for cost in costs),
         synapse_sparsity=1.0 - sum(cost.nonzero_synapses for cost in costs) / sum(cost.synapses for cost in costs),
         synops=sum(cost.synops for cost in costs),
+        macs=sum(cost.synops for cost in costs if cost.analog),
         strength=last.strength,
         firing_rate=statistics.mean(found.firing_rates.values()),
         wall_s=time.perf_counter() - wall,
@@ -90,7 +92,8 @@ class Series:
         if kept and path.exists():
             saved = json.loads(path.read_text())
             if saved["config"] == json.loads(msgspec.json.encode(base)):
-                self.outcomes = [Outcome(**row) for row in saved["runs"]]
+                known = {field.name for field in fields(Outcome)}
+                self.outcomes = [Outcome(**row) for row in saved["runs"] if set(row) == known]
 
     def run(self, name: str, config: TrainConfig) -> Outcome:
         """The outcome of this name and seed, from the file or from a new run."""

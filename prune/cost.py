@@ -181,10 +181,9 @@ class CostSTDS(STDS):
     def _place(self, group: Sequence[PrunedWeight], progress: float) -> float:
         goal = self._target_cost(SPARE)
         budget = self.dense_cost + (goal - self.dense_cost) * progress
-        scores = torch.cat([self._score(weight).flatten() for weight in group])
-        costs = torch.cat([cost.flatten() for cost in self.costs()])
-        stride = max(1, scores.numel() // SAMPLE)
-        scores, costs = scores[::stride], costs[::stride]
+        stride = max(1, self.total // SAMPLE)
+        scores = torch.cat([self._sample(weight, stride) for weight in group])
+        costs = torch.cat([cost.flatten()[::stride] for cost in self.costs()])
         order = torch.sort(scores, descending=True, stable=True)
         within = int((costs[order.indices].cumsum(0, dtype=torch.float64) * stride <= budget).sum())
         return float(order.values[within]) if within < scores.numel() else 0.0
