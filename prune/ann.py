@@ -66,7 +66,10 @@ def ann_of(net: nn.Module) -> nn.Module:
 
 def still(samples: Samples, *, timed: bool) -> Samples:
     """Samples without time: the mean of those that come in steps [N, T, …], others as they are."""
-    return Samples(samples.images.float().mean(1), samples.labels) if timed else samples
+    if not timed:
+        return samples
+    assert isinstance(samples.images, Tensor)  # only pictures are read from files one by one
+    return Samples(samples.images.float().mean(1), samples.labels)
 
 
 def ann_config(config: TrainConfig) -> TrainConfig:
