@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from filopodia.errors import UnsupportedError
+from filopodia.prune.fixed_point import DECAY, FixedPointNode
 
 from .kernels import compact
 from .semantics import Semantics, text
@@ -199,6 +200,46 @@ class Neuron(Cell):
         return out, (*current, v)
 
 
+class FixedPointNeuron(Neuron):
+    """IF and LIF in fixed point, as `prune.fixed_point` computes them."""
+
+    def __init__(self, name: str, node: Any, semantics: Semantics) -> None:
+        super().__init__(node, semantics)
+        numbers = fixed_point(name, node, semantics)
+        self.node = FixedPointNode(
+            scale=numbers.scale, threshold=numbers.threshold, decay=numbers.decay, decay_input=numbers.gain != 1.0
+        )
+
+    def charge(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Voltage after the input, before firing."""
+        return self.node.charge(x, state[-1]), ()
+
+
+@dataclass(frozen=True)
+class FixedPointNumbers:
+    """A neuron in fixed point: `scale` units per 1, threshold in units, leak in 4096ths, what 1 of the input adds to v."""
+
+    scale: float
+    threshold: int
+    decay: int
+    gain: float
+
+
+def fixed_point(name: str, node: Any, semantics: Semantics) -> FixedPointNumbers:
+    """The whole numbers behind a node that `semantics.fixed_point` names. Raises UnsupportedError where they are none."""
+    kind, scale = type(node).__name__, semantics.fixed_point[name]
+    if kind not in ("IF", "LIF"):
+        raise UnsupportedError(f"a {kind} node in fixed point", where=name, allowed="IF, LIF")
+    rate = semantics.dt / double(node.tau) if kind == "LIF" else np.zeros(1)
+    threshold = double(node.v_threshold) * scale
+    for what, values in (("time constant", rate), ("threshold", threshold)):
+        if np.ptp(values) != 0:
+            raise UnsupportedError(f"neurons that differ in their {what}, in fixed point", where=name, allowed="one for all")
+    decay = round(float(rate.flat[0]) * DECAY)
+    gain = 1.0 if kind == "IF" or undivided(node, semantics) else decay / DECAY
+    return FixedPointNumbers(scale, round(float(threshold.flat[0])), decay, gain)
+
+
 def constants(node: Any, semantics: Semantics) -> dict[str, NDArray[Any] | None]:
     """The float32 numbers of a neuron's step, computed in float64 and rounded once; None where an operation falls away.
 
@@ -298,6 +339,8 @@ CELLS: dict[str, Callable[[Any], Cell]] = {
 def cell(name: str, node: Any, semantics: Semantics) -> Cell:
     """The cell of a NIR node. Raises UnsupportedError, by name, for a node that is not in the tables."""
     kind = type(node).__name__
+    if name in semantics.fixed_point:
+        return FixedPointNeuron(name, node, semantics)
     if kind in NEURONS:
         return Neuron(node, semantics)
     if kind not in CELLS:

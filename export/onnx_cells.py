@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from filopodia.errors import UnsupportedError
+from filopodia.prune.fixed_point import DECAY, FRACTION, VOLTAGE_LIMIT
 
-from .cells import NEURONS, Window, constants, numbers, undivided
+from .cells import NEURONS, Window, constants, fixed_point, numbers, undivided
 from .semantics import Semantics
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -128,6 +129,9 @@ def neuron(
     body: Body, name: str, node: Any, semantics: Semantics, x: str, before: dict[str, str], out: str, after: dict[str, str]
 ) -> None:
     """One step of a neuron: from input `x` and states `before` to output `out` and states `after` ("v", and "i" for Cuba)."""
+    if name in semantics.fixed_point:
+        fixed_point_neuron(body, name, node, semantics, x, before["v"], out, after["v"])
+        return
     found = constants(node, semantics)
     known = {
         key: body.constant(f"{name}.{key}", _scalar(value))
@@ -165,6 +169,38 @@ def neuron(
         body.do("Sub", [v, do("Mul", out, known["amount"], "taken")], after["v"])
     else:
         body.do("Where", [over, known["v_reset"], v], after["v"])
+
+
+def fixed_point_neuron(
+    body: Body, name: str, node: Any, semantics: Semantics, x: str, before: str, out: str, after: str
+) -> None:
+    """One step of a neuron in fixed point: v is kept in parts of a unit, a whole number in a float32."""
+    found = fixed_point(name, node, semantics)
+
+    def constant(tag: str, value: float, dtype: Any = np.float32) -> str:
+        return body.constant(f"{name}.{tag}", value, dtype)
+
+    def do(operator: str, inputs: list[str], tag: str, **attributes: Any) -> str:
+        return body.do(operator, inputs, f"{out}:{tag}", **attributes)
+
+    units = do("Round", [do("Mul", [x, constant("gain", found.gain * found.scale)], "in_units")], "units")
+    arrived = do("Mul", [units, constant("fraction", FRACTION)], "arrived")
+    kept = before
+    if found.decay:
+        # The product needs 36 bits; casting to a whole number cuts towards zero.
+        wide = do("Cast", [before], "wide", to=onnx.TensorProto.DOUBLE)
+        keep = constant("keep", (DECAY - found.decay) / DECAY, np.float64)
+        whole = do("Cast", [do("Mul", [wide, keep], "product")], "whole", to=onnx.TensorProto.INT64)
+        kept = do("Cast", [whole], "kept", to=FLOAT)
+    limits = [constant("lowest", -VOLTAGE_LIMIT), constant("highest", VOLTAGE_LIMIT)]
+    v = do("Clip", [do("Add", [kept, arrived], "charged"), *limits], "held")
+    threshold = constant("threshold", found.threshold * FRACTION)
+    over = do("Greater", [v, threshold], "over")
+    body.do("Cast", [over], out, to=FLOAT)
+    if semantics.reset == "subtract":
+        body.do("Sub", [v, do("Mul", [out, threshold], "taken")], after)
+    else:
+        body.do("Where", [over, constant("v_reset", 0.0), v], after)
 
 
 def states_of(node: Any) -> tuple[str, ...]:

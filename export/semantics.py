@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nir
@@ -21,13 +21,17 @@ ALLOWED = {
 
 @dataclass(frozen=True)
 class Semantics:
-    """How the neurons of a graph step: `dt` in seconds; the rest as in `hardware.network.Semantics`."""
+    """How the neurons of a graph step: `dt` in seconds; the rest as in `hardware.network.Semantics`.
+
+    `fixed_point`: units per 1 of the neurons that compute in fixed point, by node name.
+    """
 
     dt: float
     discretization: str = "euler"
     reset: str = "zero"
     comparison: str = ">"
     trained_comparison: str = ">"
+    fixed_point: Mapping[str, float] = field(default_factory=dict)
 
 
 def semantics(graph: nir.NIRGraph, **given: Any) -> Semantics:
@@ -49,7 +53,8 @@ def semantics(graph: nir.NIRGraph, **given: Any) -> Semantics:
         dt = 1.0
     if not (np.isfinite(dt) and float(dt) > 0):
         raise InputError(f"dt = {dt}", where="semantics", allowed="a positive number of seconds")
-    return Semantics(dt=float(dt), **chosen)
+    fixed = said.get("fixed_point", {})
+    return Semantics(dt=float(dt), fixed_point={text(name): float(scale) for name, scale in fixed.items()}, **chosen)
 
 
 def text(value: Any) -> str:

@@ -58,7 +58,7 @@ def test_links_lead_somewhere(name: str) -> None:
         assert not part or part in anchors(path.read_text(encoding="utf-8")), link
 
 
-@pytest.mark.parametrize("name", ["chip-files.md", "energy.md", "lava.md", "semantics.md"])
+@pytest.mark.parametrize("name", ["chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md"])
 def test_files_and_commands_that_a_page_names_exist(name: str) -> None:
     named = re.findall(r"(?:`|python )((?:benchmarks|hardware|tests|export)/[\w/.]+)", page(name))
     for path in named:
@@ -79,7 +79,7 @@ def test_the_chip_of_the_example_loads_and_compiles(tmp_path: Path, monkeypatch:
     assert hardware.load_costs("my-chip.toml/bench") == chip.costs["bench"]
 
 
-@pytest.mark.parametrize("name", ["energy.md", "semantics.md"])
+@pytest.mark.parametrize("name", ["energy.md", "fixed-point.md", "semantics.md"])
 def test_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(name, "python", tmp_path, monkeypatch)
 
@@ -185,7 +185,7 @@ def test_no_page_is_an_island() -> None:
     """Every page links to another and is linked from another."""
     pages = {
         name: set(re.findall(r"\]\((\w[\w-]*\.md)", page(name)))
-        for name in ("chip-files.md", "energy.md", "lava.md", "semantics.md")
+        for name in ("chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md")
     }
     for name, links in pages.items():
         assert links & (set(pages) - {name}), name

@@ -1,0 +1,126 @@
+"""The deployed network is the trained one: fixed point in torch, NIR, ONNX and integers on a chip, spike for spike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nir
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from spikingjelly.activation_based import functional, neuron
+from torch import Tensor, nn
+
+from filopodia import export, hardware
+from filopodia.errors import FileError, UnsupportedError
+from filopodia.prune import DataConfig, NetConfig, TrainConfig, build_net, quantize_aware
+
+FSDD = DataConfig(name="fsdd")
+NETS: dict[str, tuple[TrainConfig, dict[str, Any]]] = {
+    "pooled": (TrainConfig(net=NetConfig(channels=(4, 6), pool=(2, 1), hidden=(12,))), {}),
+    "slow leak": (TrainConfig(net=NetConfig(channels=(4,), pool=(1,), hidden=(12,), tau=29.7)), {"v_threshold": 0.1}),
+    "no leak, maxima": (TrainConfig(net=NetConfig(channels=(4,), pool=(2,), pooling="max", hidden=(9,), neuron="if")), {}),
+    "subtracting": (TrainConfig(net=NetConfig(channels=(4,), pool=(2,), hidden=(12,))), {"v_reset": None}),
+    "undivided": (TrainConfig(net=NetConfig(channels=(), pool=(), hidden=(20,), tau=7.3)), {"decay_input": False}),
+    "recurrent": (TrainConfig(data=FSDD, net=NetConfig(name="recurrent", hidden=(16,))), {"v_threshold": 0.3}),
+}
+
+
+def trained(config: TrainConfig, changes: dict[str, Any]) -> tuple[nn.Module, Tensor]:
+    """A network in fixed point whose layers all fire, and spikes for it [T, N, ...]."""
+    torch.manual_seed(0)
+    net = build_net(config)
+    for module in net.modules():
+        if isinstance(module, neuron.BaseNode):
+            for key, value in changes.items():
+                setattr(module, key, value)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2.0)
+            nn.init.uniform_(module.bias, 0.4, 1.2)
+    shape = (80,) if config.data.name == "fsdd" else (1, 8, 8)
+    x = (torch.rand(10, 24, *shape) < 0.4).float()
+    with torch.no_grad():
+        net(x)  # BatchNorm's statistics
+    functional.reset_net(net)
+    quantize_aware(net.eval(), x).finalize()
+    return net, x
+
+
+@pytest.mark.parametrize("name", list(NETS))
+@pytest.mark.filterwarnings("ignore:NIR has no reset by subtraction")
+def test_every_spike_is_the_same_in_torch_nir_and_integers(name: str, tmp_path: Path) -> None:
+    net, x = trained(*NETS[name])
+    graph = export.to_nir(net, x[:, :4])
+    golden = export.golden(net, x)
+    nir.write(tmp_path / "model.nir", graph)
+    network = hardware.load(tmp_path / "model.nir")
+    program = hardware.compile(network, calibration=x[:, :8].numpy())
+    for run in (hardware.simulate(network, x.numpy()), hardware.simulate(program, x.numpy().astype(bool))):
+        for layer, expected in golden.spikes.items():
+            assert 0 < expected.mean() < 1
+            np.testing.assert_array_equal(run.spikes[layer], expected, err_msg=f"{run.backend}, {layer}")
+    module = export.from_nir(graph)
+    np.testing.assert_array_equal(module(x).numpy(), next(iter(golden.outputs.values())))
+    for layer, scale in network.fixed_point.items():
+        report = program.metadata["layers"][layer]
+        assert report["scale"] == scale
+        assert report["mismatch"] == 0
+        assert report["vanished"] == 0
+        assert report["weight_error"] < 1e-6
+
+
+@pytest.mark.parametrize("name", ["pooled", "slow leak", "subtracting"])
+@pytest.mark.filterwarnings("ignore:NIR has no reset by subtraction")
+def test_onnx_computes_in_fixed_point_too(name: str, tmp_path: Path) -> None:
+    net, x = trained(*NETS[name])
+    export.to_onnx(net, x[:, :2], tmp_path / "step.onnx", form="step")  # each form is run against torch before it is written
+    session = onnxruntime.InferenceSession(export.to_onnx(net, x, tmp_path / "model.onnx"))
+    (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    np.testing.assert_array_equal(found, next(iter(export.golden(net, x).outputs.values())))
+
+
+def test_compiling_a_network_of_integers_is_the_identity() -> None:
+    net, x = trained(*NETS["slow leak"])
+    program = hardware.compile(hardware.load(export.to_nir(net, x[:, :1])))
+    for name, spike in (("conv1", "spike1"), ("fc2", "spike2"), ("fc3", "spike3")):
+        node, module = net.get_submodule(spike), net.get_submodule(name)
+        unit = float(node.scale) * node.gain
+        layer = next(one for one in program.layers if one.name == spike)
+        (connection,) = program.into(spike)
+        synapses = connection.synapses
+        weight = synapses.weight if hasattr(synapses, "weight") else synapses.data
+        whole = np.rint(module.weight.detach().double().numpy() * unit)
+        assert connection.weight_exp == 0
+        np.testing.assert_array_equal(np.sort(weight[weight != 0], axis=None), np.sort(whole[whole != 0], axis=None))
+        bias = np.rint(module.bias.detach().double().numpy() * unit)
+        assert layer.bias_exp == 6
+        np.testing.assert_array_equal(np.unique(layer.bias), np.unique(bias))
+        assert int(layer.vth) == float(node.v_threshold * node.scale)
+        assert int(layer.dv) == int(node.decay) == round(4096 / 29.7)
+
+
+def test_one_file_holds_one_arithmetic() -> None:
+    net, x = trained(*NETS["pooled"])
+    net.spike2 = neuron.LIFNode(step_mode="m").eval()
+    with pytest.raises(UnsupportedError, match="fixed point and spike2 in floats"):
+        export.to_nir(net, x[:, :1])
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ({"spike1": 3.0}, "3.0 for 'spike1'"),
+        ({"spike1": -2.0}, "-2.0 for 'spike1'"),
+        ({"spike9": 2.0}, "'spike9' is no node"),
+        ({"conv1": 2.0}, "'conv1' is Conv2d"),
+        (["spike1"], r"\['spike1'\]"),
+    ],
+)
+def test_metadata_that_cannot_be_is_refused(said: Any, what: str) -> None:
+    net, x = trained(*NETS["pooled"])
+    graph = export.to_nir(net, x[:, :1])
+    graph.metadata["fixed_point"] = said
+    with pytest.raises(FileError, match=what):
+        hardware.load(graph)
