@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import torch
 from safetensors import safe_open
 
-from filopodia.errors import FileError, TrainingError
+from filopodia.errors import ConfigError, FileError, TrainingError, UnsupportedError
 from filopodia.prune import (
     DataConfig,
     DataSet,
@@ -74,6 +75,47 @@ def test_killed_and_resumed_it_ends_bit_identical(run: Path, data: DataSet, tmp_
     assert (tmp_path / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
     lines = [json.loads(line) for line in (tmp_path / "telemetry.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, 9))
+
+
+FIXED = msgspec.structs.replace(TINY, epochs=3, quantize_epochs=3)
+
+
+def test_fixed_point_follows_and_survives_a_kill_in_either_part(data: DataSet, tmp_path: Path) -> None:
+    (whole,) = folders = [tmp_path / "whole"]
+    events = list(train(FIXED, whole, data=data))
+    assert [(event.epoch, event.epochs) for event in events] == [(n, 6) for n in range(1, 7)]
+    assert events[-1].sparsity >= 0.7  # weights that are rounded to zero add to it
+    for kills in ((1,), (3,), (4,), (2, 5)):
+        folders.append(tmp_path / "killed" / str(kills))
+        done = 0
+        for until in kills:
+            running = train(FIXED, folders[-1], data=data, resume=True)
+            for _ in range(until - done):
+                done = next(running).epoch
+            running.close()
+        list(train(FIXED, folders[-1], data=data, resume=True))
+    lines = []
+    for folder in folders:
+        assert (folder / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+        told = [json.loads(line) for line in (folder / "telemetry.jsonl").read_text().splitlines()]
+        lines.append([{**line, "seconds": 0} for line in told])
+    assert all(line == lines[0] for line in lines)
+    net = load_model(FIXED, whole)
+    assert evaluate(net, data.test, FIXED.data, 10).accuracy == lines[0][-1]["test_accuracy"]
+    scale = float(net.get_submodule("spike1").scale) / 2  # half of the input charges a neuron with τ = 2
+    assert bool((net.get_submodule("conv1").weight.detach() * scale % 2 == 0).all())
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"data": DataConfig(steps=2, encoding="direct")}, "quantize_epochs"),
+        ({"net": NetConfig(name="sew_resnet18", neuron="if"), "data": DataConfig(name="cifar10")}, "reads something"),
+    ],
+)
+def test_what_cannot_be_fixed_point_is_refused_before_training(changes: dict[str, Any], what: str, data: DataSet) -> None:
+    with pytest.raises((ConfigError, UnsupportedError), match=what):
+        next(train(msgspec.structs.replace(FIXED, **changes), data=data))
 
 
 def test_another_configuration_does_not_resume(run: Path, data: DataSet) -> None:
