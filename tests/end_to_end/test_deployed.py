@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 from filopodia import export, hardware
+from filopodia.cli import main
 from filopodia.errors import FileError, UnsupportedError
 from filopodia.prune import DataConfig, NetConfig, TrainConfig, build_net, quantize_aware
+from filopodia.report import decode_report
 
 FSDD = DataConfig(name="fsdd")
 NETS: dict[str, tuple[TrainConfig, dict[str, Any]]] = {
@@ -124,3 +127,24 @@ def test_metadata_that_cannot_be_is_refused(said: Any, what: str) -> None:
     graph.metadata["fixed_point"] = said
     with pytest.raises(FileError, match=what):
         hardware.load(graph)
+
+
+def test_a_run_that_ends_in_fixed_point_is_identical_from_torch_to_the_chip(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = (tiny_run.parent.parent / "tiny.toml").read_text() + '[estimate]\ntwin = "none"\n'
+    (tmp_path / "fixed.toml").write_text(told.replace("epochs = 2", "epochs = 8\nquantize_epochs = 2"))
+    assert main(["run", "fixed.toml", "--out", "fixed"]) == 0
+    printed = capsys.readouterr().out
+    assert "epoch 10: " in printed
+    assert "NIR, fixed point → integers  identical" in printed
+    report = decode_report((tmp_path / "fixed" / "report.json").read_bytes(), "report.json")
+    chain = ["torch", "NIR, fixed point", "integers"]
+    assert [(link.before, link.after) for link in report.links] == list(pairwise(chain))
+    for link in report.links:
+        assert link.exact
+        assert link.spikes > 0
+        assert link.differing == 0
+    assert all((layer.mismatch, layer.weight_error) == (0, 0) for layer in report.layers)
+    assert [epoch.phase for epoch in report.epochs[-4:]] == ["mask frozen"] * 2 + ["fixed point"] * 2
