@@ -17,7 +17,7 @@ from filopodia.errors import FileError
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
-from filopodia.prune.quantized import blank_sample, quantize_aware
+from filopodia.prune.quantized import input_of, quantize_aware
 
 VERSION = 1
 
@@ -78,7 +78,8 @@ def load_model(config: TrainConfig, path: str | Path) -> nn.Module:
     tensors, _ = load_tensors(path, "weights")
     net = build_net(config)
     if config.quantize_epochs:
-        quantize_aware(net, blank_sample(config)).finalize()
+        sample, step = input_of(config)
+        quantize_aware(net, sample, input_step=step).finalize()
     load_into(net, tensors, str(path))
     return net.eval()
 

@@ -24,7 +24,8 @@ from filopodia.prune.attach import WEIGHTED
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 RANKS = {nn.AvgPool1d: 1, nn.AvgPool2d: 2, nn.AvgPool3d: 3}
-AVERAGES = tuple(RANKS)
+ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+AVERAGES = (*RANKS, *ADAPTIVE)
 UNCHANGED = (
     nn.Identity,
     nn.Flatten,
@@ -36,6 +37,8 @@ UNCHANGED = (
     nn.MaxPool2d,
     nn.MaxPool3d,
 )
+VOLTAGES = (neuron.NonSpikingIFNode, neuron.NonSpikingLIFNode)
+WHOLE = Fraction(1)
 MOVES = frozenset(
     [
         "reshape",
@@ -64,7 +67,7 @@ ADDS = frozenset({"add", "__add__", "__radd__"})
 
 @dataclass(frozen=True)
 class Spikes:
-    """Values that are whole multiples of `quantum`, at most `most`."""
+    """Values that are whole multiples of `quantum`, of a size of at most `most`."""
 
     quantum: Fraction = Fraction(1)
     most: Fraction = Fraction(1)
@@ -80,35 +83,45 @@ class Currents:
 @dataclass(eq=False)
 class Circuit:
     """`feeds`: of each neuron module, the weighted layers whose outputs it sums; `hears`: what each weighted layer reads;
-    `norms`: of a weighted layer, the BatchNorm behind it. `names` are paths in the model."""
+    `norms`: of a weighted layer, the BatchNorm behind it; `readouts`: layers that feed no neurons. `names` are paths."""
 
     feeds: dict[nn.Module, tuple[nn.Module, ...]] = field(default_factory=dict)
     hears: dict[nn.Module, Spikes] = field(default_factory=dict)
     norms: dict[nn.Module, nn.Module] = field(default_factory=dict)
+    readouts: tuple[nn.Module, ...] = ()
     names: dict[nn.Module, str] = field(default_factory=dict)
 
 
 @torch.no_grad()
-def follow(model: nn.Module, sample: Tensor) -> Circuit:
+def follow(model: nn.Module, sample: Tensor, input_step: Fraction = WHOLE) -> Circuit:
     """The circuit of a model in the state it is in; it runs once on `sample`, spikes as the model takes them.
 
+    With another `input_step` than 1, the input is values: whole multiples of it, in as many bits as the sample's largest.
     Raises UnsupportedError, naming the module, where a weighted layer reads something that is not spikes, where neurons get
     something that no weighted layers add up to, or where a layer feeds two populations of neurons.
     """
-    if not bool(((sample == 0) | (sample == 1)).all()):
+    steps = sample / float(input_step)
+    binary = bool(((sample == 0) | (sample == 1)).all())
+    if not binary and (input_step == 1 or bool(((steps - steps.round()).abs() > 1e-3).any())):
         raise UnsupportedError(
-            "input values other than 0 and 1", where="sample", allowed="spikes", fix="encode the input by rate or latency"
+            "input values other than 0 and 1" if input_step == 1 else f"input values between multiples of {input_step}",
+            where="sample",
+            allowed="spikes, or whole multiples of input_step",
+            fix="encode the input by rate or latency, or give input_step (1/255 for images of 8 bits)",
         )
+    most = 1 if binary and input_step == 1 else (1 << int(steps.abs().max().round()).bit_length()) - 1
     walk = _Walk()
     walk.circuit.names.update({module: name or "the model" for name, module in model.named_modules()})
     with _evaluating(model), ExitStack() as scope:
-        walk.mark(sample, Spikes())
+        walk.mark(sample, Spikes(input_step, most * input_step))
         for module in model.modules():
             scope.callback(module.register_forward_pre_hook(walk.before).remove)
             scope.callback(module.register_forward_hook(walk.after).remove)
         with _Functions(walk):
             model(sample)
     _check_complete(model, walk.circuit)
+    fed = {layer for layers in walk.circuit.feeds.values() for layer in layers}
+    walk.circuit.readouts = tuple(layer for layer in walk.circuit.hears if layer not in fed)
     return walk.circuit
 
 
@@ -133,11 +146,11 @@ class _Walk:
         self.inside -= 1
         if self.inside or not isinstance(result, Tensor):
             return
-        said = self._said(module, self.of(args[0]))
+        said = self._said(module, self.of(args[0]), args[0], result)
         if said is not None:
             self.mark(result, said)
 
-    def _said(self, module: nn.Module, came: Spikes | Currents | None) -> Spikes | Currents | None:
+    def _said(self, module: nn.Module, came: Spikes | Currents | None, x: Tensor, y: Tensor) -> Spikes | Currents | None:
         where = self.circuit.names[module]
         if isinstance(module, WEIGHTED):
             if not isinstance(came, Spikes):
@@ -155,6 +168,12 @@ class _Walk:
             if self.circuit.norms.setdefault(came.layers[0], module) is not module:
                 raise UnsupportedError("a layer with two BatchNorms behind it", where=where, fix="two layers")
             return came
+        if isinstance(module, VOLTAGES):
+            raise UnsupportedError(
+                f"a {type(module).__name__} has no fixed-point form here",
+                where=where,
+                fix="end in spiking neurons, or in a layer",
+            )
         if isinstance(module, neuron.BaseNode):
             if not isinstance(came, Currents):
                 raise UnsupportedError("neurons that no weighted layer feeds", where=where, fix="put a layer before them")
@@ -162,7 +181,7 @@ class _Walk:
                 raise UnsupportedError("neurons that are used twice", where=where, fix="one neuron module per layer")
             return Spikes()
         if isinstance(module, AVERAGES) and isinstance(came, Spikes):
-            return Spikes(came.quantum / _area(module), came.most)
+            return Spikes(came.quantum / _area(module, x, y), came.most)
         return came if isinstance(module, UNCHANGED) else None
 
     def function(self, name: str, tensors: Sequence[Tensor], result: Any) -> None:
@@ -177,7 +196,7 @@ class _Walk:
                 self.mark(tensor, said)
 
 
-LEAVES = (*WEIGHTED, *NORMS, *AVERAGES, *UNCHANGED, neuron.BaseNode)
+LEAVES = (*WEIGHTED, *NORMS, *AVERAGES, *UNCHANGED, *VOLTAGES, neuron.BaseNode)
 
 
 def _joined(parts: Sequence[Spikes | Currents], adding: bool) -> Spikes | Currents | None:
@@ -219,8 +238,10 @@ def _tensors(values: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def _area(module: nn.Module) -> int:
-    """Values that a window averages."""
+def _area(module: nn.Module, x: Tensor, y: Tensor) -> int:
+    """Values that a window averages, from `x` to `y`."""
+    if isinstance(module, ADAPTIVE):
+        return x.numel() // y.numel()
     rank = next(n for kind, n in RANKS.items() if isinstance(module, kind))
     size: int | tuple[int, ...] = module.kernel_size  # type: ignore[assignment]
     return math.prod(size) if isinstance(size, tuple) else size**rank
@@ -243,9 +264,11 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _check_complete(model: nn.Module, circuit: Circuit) -> None:
     fed = [layer for layers in circuit.feeds.values() for layer in layers]
     for layer in circuit.hears:
-        if fed.count(layer) != 1:
+        if fed.count(layer) > 1:
             raise UnsupportedError(
-                f"feeds {fed.count(layer)} populations of neurons", where=circuit.names[layer], allowed="exactly one"
+                f"feeds {fed.count(layer)} populations of neurons",
+                where=circuit.names[layer],
+                allowed="one, or none at the end",
             )
     for module in model.modules():
         if isinstance(module, NORMS) and module not in circuit.norms.values():

@@ -11,7 +11,7 @@ from torch.amp.grad_scaler import GradScaler
 
 from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint
 from filopodia.prune.loop import Run, make_optimizer
-from filopodia.prune.quantized import Quantized, blank_sample, quantize_aware
+from filopodia.prune.quantized import Quantized, input_of, quantize_aware
 
 CHECKPOINT = "quantized.safetensors"
 SLOWER = 0.1
@@ -23,7 +23,8 @@ def finetuning(run: Run) -> tuple[Run, Quantized]:
     config = msgspec.structs.replace(
         run.config, epochs=run.config.quantize_epochs, learning_rate=run.config.learning_rate * SLOWER
     )
-    quantized = quantize_aware(run.net, blank_sample(config, run.device))
+    sample, step = input_of(config, run.device)
+    quantized = quantize_aware(run.net, sample, input_step=step)
     parts = replace(
         run,
         config=config,

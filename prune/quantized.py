@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 from spikingjelly.activation_based import neuron
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from filopodia.errors import ConfigError, InputError, UnsupportedError
 from filopodia.prune.attach import attach, detach
-from filopodia.prune.circuit import Circuit, Spikes, follow
+from filopodia.prune.circuit import WHOLE, Circuit, Spikes, follow
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.data import info
 from filopodia.prune.fixed_point import DECAY, FixedPoint, FixedPointNode, IntegerGrid, on_grid
@@ -22,6 +23,11 @@ REACHES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
 SPARE = 2.0
 """Input sums may grow by this factor in training before they leave their range."""
+
+READOUT = 4
+"""A read-out sums its input over the steps of a sample, so that each may have this share of the range only."""
+
+BYTE = 255
 
 
 @dataclass(frozen=True)
@@ -61,22 +67,26 @@ class Quantized:
 
 
 @torch.no_grad()
-def quantize_aware(model: nn.Module, sample: Tensor, arithmetic: FixedPoint | None = None) -> Quantized:
+def quantize_aware(
+    model: nn.Module, sample: Tensor, arithmetic: FixedPoint | None = None, *, input_step: Fraction = WHOLE
+) -> Quantized:
     """Make a trained network compute in fixed point, in place; fine-tune it as any other, then `finalize()`.
 
     BatchNorms are folded into the layers before them, IF, LIF and ParametricLIF neurons become `FixedPointNode`s, weights and
     biases are rounded in every forward pass (the gradient passes straight through), and weights that are zero stay zero. The
     scale of each layer is chosen here, by the weights' rounding error, and stays. `sample` is spikes as the model takes them,
-    of any number; only what is connected to what is taken from it. Make the optimizer afterwards: the parameters are new.
+    of any number; only what is connected to what is taken from it. Where the input is values, they are whole multiples of
+    `input_step` (1/255 for images of 8 bits), and the sample holds one of the largest size; the deployed network gets them as
+    graded messages of this step. Make the optimizer afterwards: the parameters are new.
 
     Raises UnsupportedError, naming the module, for what fixed point cannot say: other neurons, resets to another voltage
-    than 0, input that is no spikes, weighted layers that feed no neurons. InputError for weights that are not finite, or
-    `bits` out of 2..8.
+    than 0, weighted layers that read something else than spikes, their averages and sums. InputError for weights that are
+    not finite, or `bits` out of 2..8.
     """
     arithmetic = arithmetic or FixedPoint()
     if not 2 <= arithmetic.bits <= 8:
         raise InputError(f"found {arithmetic.bits}", where="bits", allowed="2 to 8")
-    circuit, made = check_quantizable(model, sample)
+    circuit, made = check_quantizable(model, sample, input_step)
     for layer in circuit.hears:
         _fold(model, layer, circuit)
     scales: dict[str, float] = {}
@@ -84,12 +94,16 @@ def quantize_aware(model: nn.Module, sample: Tensor, arithmetic: FixedPoint | No
         layers = [_described(layer, circuit.hears[layer], fixed.gain) for layer in circuit.feeds[node]]
         scales[circuit.names[node]] = _settle(node, fixed, layers, arithmetic, circuit.names[node])
         _replace(model, node, fixed)
+    for layer in circuit.readouts:
+        _settle_readout(_described(layer, circuit.hears[layer], 1.0), arithmetic, circuit.names[layer])
     return Quantized(model, arithmetic, scales, list(circuit.hears))
 
 
-def check_quantizable(model: nn.Module, sample: Tensor) -> tuple[Circuit, dict[nn.Module, FixedPointNode]]:
+def check_quantizable(
+    model: nn.Module, sample: Tensor, input_step: Fraction = WHOLE
+) -> tuple[Circuit, dict[nn.Module, FixedPointNode]]:
     """What feeds what in `model`, and the fixed-point twins of its neurons; changes nothing, raises as `quantize_aware`."""
-    circuit = follow(model, sample)
+    circuit = follow(model, sample, input_step)
     for layer in circuit.hears:
         for part in (layer, circuit.norms.get(layer, layer)):
             if not all(bool(torch.isfinite(tensor).all()) for tensor in part.state_dict().values()):
@@ -97,16 +111,23 @@ def check_quantizable(model: nn.Module, sample: Tensor) -> tuple[Circuit, dict[n
     return circuit, {node: _node(node, circuit.names[node]) for node in circuit.feeds}
 
 
-def blank_sample(config: TrainConfig, device: torch.device | str = "cpu") -> Tensor:
-    """One silent step of one sample of a run's data; ConfigError where its input is no spikes."""
-    if config.data.encoding == "direct":
+def input_of(config: TrainConfig, device: torch.device | str = "cpu") -> tuple[Tensor, Fraction]:
+    """The largest input that a run's data can be, one step of one sample, and the step of its values.
+
+    ConfigError for values that do not fit messages of 8 bits.
+    """
+    about = info(config.data.name)
+    full = torch.ones(1, 1, *about.shape, device=device)
+    if config.data.encoding != "direct":
+        return full, WHOLE
+    if about.levels != BYTE:
         raise ConfigError(
-            "values as input, with quantize_epochs",
+            f"{config.data.name} as values in steps of 1/{about.levels}, with quantize_epochs",
             where="data.encoding = direct",
-            allowed="rate, latency, frames",
-            fix="choose one of them, or quantize_epochs = 0",
+            allowed=f"images in steps of 1/{BYTE}; rate, latency",
+            fix="choose another encoding, or quantize_epochs = 0",
         )
-    return torch.zeros(1, 1, *info(config.data.name).shape, device=device)
+    return full, Fraction(1, BYTE)
 
 
 def _node(node: nn.Module, where: str) -> FixedPointNode:
@@ -171,20 +192,31 @@ def _settle(node: nn.Module, fixed: FixedPointNode, layers: Sequence[_Layer], ar
     fixed.v_threshold.fill_(whole / scale)
     fixed.to(layers[0].weight.device)
     for layer in layers:
-        module = layer.module
-        limits = {
-            "weight": (layer.gain * scale, arithmetic.weight_step, arithmetic.weight_limit),
-            "bias": (fixed.gain * scale, 1, arithmetic.bias_limit),
-        }
-        for name, (unit, step, limit) in limits.items():
-            values: nn.Parameter = getattr(module, name)
-            zero = values.detach() == 0
-            values.mul_(chosen / scale).clamp_(-limit / unit, limit / unit)
-            grid = IntegerGrid(values, unit, step, limit)
-            if name == "weight":
-                grid.mask.copy_(~zero)
-            attach(module, name, grid, where=where)
+        _put_on_grid(layer, chosen, scale, fixed.gain, arithmetic, where)
     return scale
+
+
+def _settle_readout(layer: _Layer, arithmetic: FixedPoint, where: str) -> None:
+    """The same for a layer that feeds no neurons, but whose output is summed over the steps: its scale is any."""
+    chosen = _scale([layer], 0.0, 1.0, replace(arithmetic, sum_limit=arithmetic.sum_limit // READOUT))
+    _put_on_grid(layer, chosen, chosen, 1.0, arithmetic, where)
+
+
+def _put_on_grid(layer: _Layer, chosen: float, scale: float, gain: float, arithmetic: FixedPoint, where: str) -> None:
+    """Round a layer's weight and bias from now on. They are moved from the `chosen` scale to `scale`."""
+    module = layer.module
+    limits = {
+        "weight": (layer.gain * scale, arithmetic.weight_step, arithmetic.weight_limit),
+        "bias": (gain * scale, 1, arithmetic.bias_limit),
+    }
+    for name, (unit, step, limit) in limits.items():
+        values: nn.Parameter = getattr(module, name)
+        zero = values.detach() == 0
+        values.mul_(chosen / scale).clamp_(-limit / unit, limit / unit)
+        grid = IntegerGrid(values, unit, step, limit)
+        if name == "weight":
+            grid.mask.copy_(~zero)
+        attach(module, name, grid, where=where)
 
 
 def _scale(layers: Sequence[_Layer], threshold: float, gain: float, arithmetic: FixedPoint) -> float:
@@ -193,13 +225,13 @@ def _scale(layers: Sequence[_Layer], threshold: float, gain: float, arithmetic: 
     biases = torch.stack([layer.bias.abs() for layer in layers]).sum(0)
     sums = torch.stack([layer.weight.abs().flatten(1).sum(1) * layer.gain * layer.most for layer in layers]).sum(0)
     limits = [
-        arithmetic.threshold_limit / threshold,
+        arithmetic.threshold_limit / max(threshold, 1e-12),
         arithmetic.sum_limit / SPARE / max(float(sums.max()), 1e-12),
         arithmetic.bias_limit / max(float(biases.max()) * gain, 1e-12),
     ]
     ceiling = min(limits)
     if largest == 0:
-        return min(arithmetic.weight_limit / threshold, ceiling)
+        return min(arithmetic.weight_limit / max(threshold, 1e-12), ceiling)
     tried = [min(arithmetic.weight_limit / (largest * reach), ceiling) for reach in REACHES]
     return min(tried, key=lambda scale: (_lost(layers, scale, arithmetic), -scale))
 

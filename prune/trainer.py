@@ -24,7 +24,7 @@ from filopodia.prune.cost import CostSTDS
 from filopodia.prune.data import DataSet, Samples, load_data
 from filopodia.prune.evaluation import CHUNK, Evaluation, evaluate
 from filopodia.prune.loop import Run, one_pass, open_run
-from filopodia.prune.quantized import blank_sample, check_quantizable
+from filopodia.prune.quantized import check_quantizable, input_of
 from filopodia.prune.stds import STDS
 from filopodia.prune.synops import SynopMeter
 from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard
@@ -57,7 +57,7 @@ def train(
     folder = None if run_folder is None else Path(run_folder)
     writes = folder is not None and run.world.rank == 0
     if config.quantize_epochs:
-        check_quantizable(run.net, blank_sample(config, run.device))
+        check_quantizable(run.net, *input_of(config, run.device))
     best = _Best()
     done = _open_folder(folder, run, best, resume) if folder else 0
     census = Census(run.pruner.weights if run.pruner else ())

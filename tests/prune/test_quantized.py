@@ -167,6 +167,13 @@ def test_pooling_sums_and_loops_are_followed() -> None:
     assert circuit.hears[net.left] == Spikes(Fraction(1, 4), Fraction(1))
     assert circuit.hears[net.last] == Spikes(Fraction(1, 4), Fraction(2))
     assert circuit.feeds[net.n3] == (net.last,)
+    assert circuit.readouts == ()
+
+    wide = nn.Sequential(layer.AdaptiveAvgPool2d(2), layer.Flatten(), layer.Linear(4, 3))
+    functional.set_step_mode(wide, "m")
+    circuit = follow(wide, torch.ones(1, 1, 1, 8, 8) * 100 / 255, Fraction(1, 255))
+    assert circuit.hears[wide[2]] == Spikes(Fraction(1, 255 * 16), Fraction(127, 255))  # 100 takes 7 bits
+    assert circuit.readouts == (wide[2],)
 
     recurrent = build_net(TrainConfig(data=DataConfig(name="fsdd"), net=NetConfig(name="recurrent", hidden=(7,))))
     circuit = follow(recurrent, spikes(3, 1, 80))
@@ -181,7 +188,7 @@ def test_pooling_sums_and_loops_are_followed() -> None:
         ({"a": layer.Linear(4, 3), "n": neuron.IFNode(v_reset=-1.0)}, "n: v_reset = -1"),
         ({"a": layer.Linear(4, 3), "b": layer.Linear(3, 3), "n": neuron.IFNode()}, "b: reads something"),
         ({"n": neuron.IFNode(), "a": layer.Linear(4, 3)}, "n: neurons that no weighted layer feeds"),
-        ({"a": layer.Linear(4, 3), "n": neuron.IFNode(), "b": layer.Linear(3, 3)}, "b: feeds 0 populations"),
+        ({"a": layer.Linear(4, 3), "v": neuron.NonSpikingIFNode()}, "v: a NonSpikingIFNode"),
         ({"a": layer.Linear(4, 3), "r": nn.ReLU(), "n": neuron.IFNode()}, "n: neurons that no weighted layer"),
         ({"a": layer.Linear(4, 3), "n": neuron.IFNode(v_threshold=0.0)}, "n: a threshold of 0"),
     ],
@@ -205,6 +212,8 @@ def test_wrong_numbers_are_refused() -> None:
         quantize_aware(net, spikes(1, 2, 4), FixedPoint(9))
     with pytest.raises(UnsupportedError, match="other than 0 and 1"):
         quantize_aware(net, torch.full((1, 2, 4), 0.5))
+    with pytest.raises(UnsupportedError, match="between multiples of 1/255"):
+        quantize_aware(net, torch.full((1, 2, 4), 0.5), input_step=Fraction(1, 255))
     with torch.no_grad():
         net.a.weight[0, 0] = float("nan")
     with pytest.raises(InputError, match="a: weights that are not finite"):
