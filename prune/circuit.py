@@ -144,6 +144,12 @@ class _Walk:
         if not isinstance(module, LEAVES):
             return
         self.inside -= 1
+        if isinstance(module, VOLTAGES):
+            raise UnsupportedError(
+                f"a {type(module).__name__} has no fixed-point form here",
+                where=self.circuit.names[module],
+                fix="end in spiking neurons, or in a weighted layer",
+            )
         if self.inside or not isinstance(result, Tensor):
             return
         said = self._said(module, self.of(args[0]), args[0], result)
@@ -168,12 +174,6 @@ class _Walk:
             if self.circuit.norms.setdefault(came.layers[0], module) is not module:
                 raise UnsupportedError("a layer with two BatchNorms behind it", where=where, fix="two layers")
             return came
-        if isinstance(module, VOLTAGES):
-            raise UnsupportedError(
-                f"a {type(module).__name__} has no fixed-point form here",
-                where=where,
-                fix="end in spiking neurons, or in a layer",
-            )
         if isinstance(module, neuron.BaseNode):
             if not isinstance(came, Currents):
                 raise UnsupportedError("neurons that no weighted layer feeds", where=where, fix="put a layer before them")

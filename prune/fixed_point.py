@@ -96,10 +96,10 @@ class IntegerGrid(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """The parameter on its grid, same shape and dtype."""
         kept = torch.where(self.mask, values, 0.0)
-        return straight_through(kept, on_grid(kept.detach(), float(self.unit), self.step, self.limit) / self.unit)
+        return straight_through(kept, on_grid(kept.detach(), self.unit, self.step, self.limit) / self.unit)
 
 
-def on_grid(values: Tensor, unit: float, step: int, limit: int) -> Tensor:
+def on_grid(values: Tensor, unit: float | Tensor, step: int, limit: int) -> Tensor:
     """`values` in units: the nearest multiples of `step` within +-`limit`, whole numbers as floats."""
     most = limit // step
     return torch.round(values * (unit / step)).clamp(-most, most) * step
@@ -155,7 +155,9 @@ class FixedPointNode(neuron.BaseNode):  # type: ignore[misc]
 
     def charge(self, x: Tensor, v: Tensor) -> Tensor:
         """v after one step's input, before firing."""
-        x = x.to(v.dtype) * self.gain
+        x = x.to(v.dtype)
+        if self.leaks and self.decay_input:
+            x = x * (self.decay / DECAY)
         x = straight_through(x, torch.round(x.detach() * self.scale) / self.scale)
         unit = self.scale * FRACTION
         if self.leaks:
