@@ -167,6 +167,21 @@ def test_figures_are_those_of_the_results() -> None:
         assert f"{accuracy:.2f} %" in page("semantics.md")
 
 
+def test_fixed_point_brings_what_the_benchmark_measured() -> None:
+    head = (
+        "| network, 90 % pruned | test samples | trained | in integers | hidden spikes identical "
+        "| fine-tuned | in integers | hidden spikes identical |"
+    )
+    measured = json.loads((RESULTS / "deploy_mnist.json").read_text())
+    keys = ("torch accuracy %", "integer accuracy %", "hidden spikes identical %")
+    for row, name in zip(rows("fixed-point.md", head), ("mlp", "csnn", "nmnist"), strict=True):
+        found = measured[name]
+        assert row[1] == str(found["test samples"])
+        assert row[2:] == [f"{found[way][key]:.2f}" for way in ("post-training", "fine-tuned") for key in keys]
+        assert not any(found["lava"]["differing"].values())
+        assert found["lava"]["samples"] == min(300, found["test samples"])
+
+
 def test_differences_from_the_silicon_are_those_of_the_test() -> None:
     shown = rows("semantics.md", "| difference | example | Lava adds up | the chip adds up | why compiled programs are safe |")
     tested = (ROOT / "tests" / "hardware" / "lava" / "test_silicon.py").read_text()
