@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from filopodia.hardware.network.build import NEURONS
 from filopodia.hardware.network.network import Semantics
-from filopodia.hardware.network.neurons import prepare
+from filopodia.hardware.network.neurons import FRACTION, LEAK_PARTS, VOLTAGE_LIMIT, prepare
 
 State = tuple[Tensor, ...]
 
@@ -126,13 +126,13 @@ class Same(Cell):
 
 
 class Neuron(Cell):
-    """IF, LIF, CubaLIF and their kin without firing (I, LI, CubaLI)."""
+    """IF, LIF, CubaLIF and their kin without firing (I, LI, CubaLI). A `scale` other than 0: in fixed point."""
 
-    def __init__(self, node: Any, semantics: Semantics) -> None:
+    def __init__(self, node: Any, semantics: Semantics, scale: float) -> None:
         super().__init__()
-        self.rule, found = constants(node, semantics)
-        self.fires, self.states = "threshold" in found, states_of(node)
-        self.subtract, self.inclusive = semantics.reset == "subtract", semantics.comparison == ">="
+        self.rule, found = constants(node, semantics, scale)
+        self.fires, self.states, self.scale = "threshold" in found, states_of(node), scale
+        self.subtract, self.inclusive = semantics.reset == "subtract", semantics.comparison == ">=" and not scale
         for key in CONSTANTS:
             self.register_buffer(key, uniform(found[key]) if key in found else None)
 
@@ -157,9 +157,19 @@ class Neuron(Cell):
             v = v + (x - away) / c.steps
         elif self.rule == "add":
             v = v - away / c.steps + x
+        elif self.rule == "fixed":
+            v = self.charge_in_fixed_point(x, v)
         else:
             v = away * c.keep + x if c.leak is None else c.leak + away * c.keep + x
         return v, current
+
+    def charge_in_fixed_point(self, x: Tensor, v: Tensor) -> Tensor:
+        """v after input x, both float32 and exact in it; the product in between needs 36 bits."""
+        c: Any = self
+        unit = FRACTION * self.scale
+        kept = torch.trunc(v.double() * unit * c.keep / LEAK_PARTS)
+        arrived = torch.round(x.double() * self.scale) * FRACTION
+        return ((kept + arrived).clamp(-VOLTAGE_LIMIT, VOLTAGE_LIMIT) / unit).to(v.dtype)
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step of the neuron."""
@@ -174,18 +184,23 @@ class Neuron(Cell):
 
 
 CONSTANTS = ("start", "gain", "leak", "steps", "keep", "syn_keep", "syn_gain", "threshold", "v_reset")
+UNUSED = {
+    "integrate": ("leak", "steps", "keep"),
+    "divide": ("keep",),
+    "add": ("keep", "gain"),
+    "keep": ("steps",),
+    "fixed": ("leak", "steps"),
+}
 NEUTRAL = {"start": 0.0, "gain": 1.0, "leak": 0.0, "syn_gain": 1.0}
 
 
-def constants(node: Any, semantics: Semantics) -> tuple[str, dict[str, NDArray[Any]]]:
+def constants(node: Any, semantics: Semantics, scale: float) -> tuple[str, dict[str, NDArray[Any]]]:
     """The rule of a neuron's step and its float32 numbers, as the float reference has them (`hardware.network.neurons`).
 
     Numbers that the rule has no use for are left out, and those that would change nothing.
     """
-    ready = prepare(node, semantics, np.dtype(np.float32))
-    unused = {"integrate": ("leak", "steps", "keep"), "divide": ("keep",), "add": ("keep", "gain"), "keep": ("steps",)}[
-        ready.rule
-    ]
+    ready = prepare(node, semantics, np.dtype(np.float32), scale)
+    unused = UNUSED[ready.rule]
     found = {}
     for key in CONSTANTS:
         value = getattr(ready, key)
@@ -235,7 +250,7 @@ CELLS: dict[str, Callable[[Any], Cell]] = {
 }
 
 
-def cell(node: Any, semantics: Semantics) -> Cell:
-    """The cell of a node of a loaded network."""
+def cell(node: Any, semantics: Semantics, scale: float) -> Cell:
+    """The cell of a node of a loaded network; `scale` is that of a neuron in fixed point, 0 for others."""
     kind = type(node).__name__
-    return Neuron(node, semantics) if kind in NEURONS else CELLS[kind](node)
+    return Neuron(node, semantics, scale) if kind in NEURONS else CELLS[kind](node)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from spikingjelly.activation_based import neuron as sj
 from torch import nn
 
 from filopodia.errors import UnsupportedError
+from filopodia.prune.fixed_point import FixedPointNode
 
 from .ops import Neuron
 
@@ -106,6 +108,18 @@ def _cuba(module: nn.Module, where: str) -> Neuron:
     return _spiking(module, where, kind="cuba", rest=0.0, **numbers)
 
 
+def _fixed_point(module: FixedPointNode, where: str) -> Neuron:
+    return Neuron(
+        kind="lif" if module.leaks else "if",
+        tau=module.tau if module.leaks else 0.0,
+        decay_input=module.decay_input,
+        threshold=float(module.v_threshold),
+        reset=module.v_reset,
+        at_threshold=False,
+        scale=float(module.scale),
+    )
+
+
 def _integrator(module: nn.Module, where: str) -> Neuron:
     return Neuron(kind="i")
 
@@ -115,7 +129,8 @@ def _leaky_integrator(module: nn.Module, where: str) -> Neuron:
 
 
 WITHOUT_SPIKES = (sj.NonSpikingIFNode, sj.NonSpikingLIFNode)
-READERS: dict[type[nn.Module], Callable[[nn.Module, str], Neuron]] = {
+READERS: dict[type[nn.Module], Callable[[Any, str], Neuron]] = {
+    FixedPointNode: _fixed_point,
     sj.IFNode: _if,
     sj.SimpleIFNode: _simple_if,
     sj.LIFNode: _lif,

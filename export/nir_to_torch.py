@@ -48,7 +48,12 @@ class NirModule(nn.Module):
         self.inputs, self.outputs = list(network.inputs), list(network.outputs)
         self.order, self.late = list(network.nodes), frozenset(network.feedback)
         self.sources = {name: list(network.sources(name)) for name in network.nodes}
-        self.cells = nn.ModuleDict({_key(name): cell(node, network.semantics) for name, node in network.nodes.items()})
+        self.cells = nn.ModuleDict(
+            {
+                _key(name): cell(node, network.semantics, network.fixed_point.get(name, 0.0))
+                for name, node in network.nodes.items()
+            }
+        )
         self.silent_at_start = frozenset() if network.semantics.recurrent_input_at_start else only_recurrent(network)
         self.shapes, self.metadata = network.shapes, network.metadata
         self.step_mode = step_mode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from filopodia.errors import UnsupportedError
 from filopodia.hardware.network.network import Semantics
+from filopodia.hardware.network.neurons import FRACTION, LEAK_PARTS, VOLTAGE_LIMIT
 
 from .cells import constants, numbers
 
@@ -121,11 +122,20 @@ STATELESS: dict[str, Callable[[Body, str, Any, Wire, str], None]] = {
 }
 
 
-def neuron(
-    body: Body, name: str, node: Any, semantics: Semantics, x: str, before: dict[str, str], out: str, after: dict[str, str]
-) -> None:
-    """One step of a neuron: from input `x` and states `before` to output `out` and states `after` ("v", and "i" for Cuba)."""
-    rule, found = constants(node, semantics)
+@dataclass(frozen=True)
+class Step:
+    """Where a neuron's step is written: from input `x` and states `before` to `out` and states `after` ("v"; "i" for Cuba)."""
+
+    x: str
+    before: Mapping[str, str]
+    out: str
+    after: Mapping[str, str]
+
+
+def neuron(body: Body, name: str, node: Any, semantics: Semantics, scale: float, step: Step) -> None:
+    """One step of a neuron; a `scale` other than 0: in fixed point."""
+    x, before, out, after = step.x, step.before, step.out, step.after
+    rule, found = constants(node, semantics, scale)
     known = {key: body.constant(f"{name}/{key}", _scalar(value)) for key, value in found.items() if key != "start"}
     v = before["v"]
 
@@ -145,6 +155,8 @@ def neuron(
         v = do("Add", v, do("Div", do("Sub", x, away, "drive"), known["steps"], "change"), "charged")
     elif rule == "add":
         v = do("Add", do("Sub", v, do("Div", away, known["steps"], "leaked"), "less"), x, "charged")
+    elif rule == "fixed":
+        v = charged_in_fixed_point(body, name, out, scale, found["keep"], x, v)
     else:
         kept = do("Mul", away, known["keep"], "kept_v")
         v = do("Add", do("Add", known["leak"], kept, "rested") if "leak" in known else kept, x, "charged")
@@ -152,12 +164,33 @@ def neuron(
         body.do("Identity", [v], after["v"])
         body.do("Identity", [v], out)
         return
-    over = do("GreaterOrEqual" if semantics.comparison == ">=" else "Greater", v, known["threshold"], "over")
+    inclusive = semantics.comparison == ">=" and not scale
+    over = do("GreaterOrEqual" if inclusive else "Greater", v, known["threshold"], "over")
     body.do("Cast", [over], out, to=FLOAT)
     if semantics.reset == "subtract":
         body.do("Sub", [v, do("Mul", out, known["threshold"], "taken")], after["v"])
     else:
         body.do("Where", [over, known["v_reset"], v], after["v"])
+
+
+def charged_in_fixed_point(body: Body, name: str, out: str, scale: float, keep: NDArray[Any], x: str, v: str) -> str:
+    """v after input x, both exact in float32; the product in between needs 36 bits, and casting it to int64 cuts towards 0."""
+
+    def do(operator: str, inputs: list[str], tag: str, **attributes: Any) -> str:
+        return body.do(operator, inputs, f"{out}/{tag}", **attributes)
+
+    def number(tag: str, value: Any, dtype: Any = np.float32) -> str:
+        return body.constant(f"{name}/{tag}", value, dtype)
+
+    unit = number("unit", FRACTION * scale)
+    wide = do("Cast", [do("Mul", [v, unit], "v_parts")], "wide", to=onnx.TensorProto.DOUBLE)
+    share = number("share", _scalar(keep).astype(np.float64) / LEAK_PARTS, np.float64)
+    whole = do("Cast", [do("Mul", [wide, share], "product")], "whole", to=onnx.TensorProto.INT64)
+    kept = do("Cast", [whole], "kept", to=FLOAT)
+    units = do("Round", [do("Mul", [x, number("scale", scale)], "in_units")], "units")
+    total = do("Add", [kept, do("Mul", [units, number("fraction", FRACTION)], "arrived")], "sum_of_parts")
+    held = do("Clip", [total, number("lowest", -VOLTAGE_LIMIT), number("highest", VOLTAGE_LIMIT)], "held")
+    return do("Div", [held, unit], "charged")
 
 
 def _scalar(values: Any) -> NDArray[np.float32]:

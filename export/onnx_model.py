@@ -27,7 +27,7 @@ from filopodia.hardware.network.reference import only_recurrent
 
 from .cells import constants, states_of
 from .loaded import loaded
-from .onnx_cells import FLOAT, STATELESS, Body, Wire, initializer, is_sparse, neuron, sparse_initializer
+from .onnx_cells import FLOAT, STATELESS, Body, Step, Wire, initializer, is_sparse, neuron, sparse_initializer
 
 Form = Literal["step", "scan", "unrolled"]
 OPSET, IR_VERSION = 18, 9
@@ -70,7 +70,7 @@ def plan(graph: nir.NIRGraph, *, dt: float | None = None) -> Plan:
     starts = {}
     for name, node in nodes.items():
         if states_of(node):
-            found = constants(node, network.semantics)[1]
+            found = constants(node, network.semantics, network.fixed_point.get(name, 0.0))[1]
             if "start" in found:
                 starts[f"{name}.v"] = np.broadcast_to(found["start"], shapes[name]).astype(np.float32)
     return Plan(network, states, starts)
@@ -98,7 +98,8 @@ def write_step(
         if remembers:
             before = {state: states[f"{name}.{state}"] for state in remembers}
             later = {state: after[f"{name}.{state}"] for state in remembers}
-            neuron(body, name, node, network.semantics, x, before, out, later)
+            scale = network.fixed_point.get(name, 0.0)
+            neuron(body, name, node, network.semantics, scale, Step(x, before, out, later))
         else:
             STATELESS[type(node).__name__](body, name, node, Wire(x, network.shapes[sources[0]]), out)
         values[name] = out

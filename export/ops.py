@@ -113,6 +113,7 @@ class Neuron:
     With `decay_input` False the `lif` input is not divided: v += x - (v - rest) / tau.
     It fires at v >= threshold when `at_threshold`, else at v > threshold; then v = reset, or v -= threshold when reset is None.
     It starts at `rest`, an `if` at `reset`, currents at 0.
+    With a `scale` other than 0, an `if` or `lif` computes in fixed point, `scale` units per 1: see `prune.fixed_point`.
     """
 
     kind: Literal["if", "lif", "cuba", "i", "li"]
@@ -124,6 +125,7 @@ class Neuron:
     reset: float | None = 0.0
     rest: float = 0.0
     at_threshold: bool = True
+    scale: float = 0.0
 
     @property
     def fires(self) -> bool:

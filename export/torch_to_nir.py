@@ -119,6 +119,15 @@ def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict
         warnings.warn(
             f"{shifted[0]} resets to a voltage other than 0; many readers of NIR start it at 0 or ignore v_reset", stacklevel=3
         )
+    fixed = {name: neuron.scale for name, neuron in neurons if neuron.scale}
+    if fixed and len(fixed) < len(neurons):
+        floating = next(name for name, neuron in neurons if not neuron.scale)
+        raise UnsupportedError(
+            f"{next(iter(fixed))} computes in fixed point and {floating} in floats",
+            where="neurons",
+            allowed="one arithmetic in a file",
+            fix="prune.quantize_aware changes all neurons of a model",
+        )
     loose = order_dependent(graph)
     rules = {neuron.at_threshold for _, neuron in neurons}
     facts: dict[str, Any] = {
@@ -134,6 +143,8 @@ def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict
         "exact_sums": {op.name: op.name not in loose for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
         "created_by": f"filopodia {filopodia.__version__}",
     }
+    if fixed:
+        facts["fixed_point"] = fixed
     if graph.over_time:
         facts["over_time"] = graph.over_time
     shape = next(iter(graph.outputs.items()))[1]

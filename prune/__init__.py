@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from filopodia.prune.evaluation import Evaluation as Evaluation
     from filopodia.prune.evaluation import evaluate as evaluate
     from filopodia.prune.evaluation import readout as readout
+    from filopodia.prune.fixed_point import FixedPoint as FixedPoint
+    from filopodia.prune.fixed_point import FixedPointNode as FixedPointNode
     from filopodia.prune.hold import hold_zeros as hold_zeros
     from filopodia.prune.methods import make_pruner as make_pruner
     from filopodia.prune.nets import build_net as build_net
     from filopodia.prune.pruner import Pruner as Pruner
+    from filopodia.prune.quantized import Quantized as Quantized
+    from filopodia.prune.quantized import quantize_aware as quantize_aware
     from filopodia.prune.recipes import RECIPES as RECIPES
     from filopodia.prune.recipes import recipe as recipe
     from filopodia.prune.schedule import Schedule as Schedule
@@ -49,10 +53,12 @@ _HOMES = {
     "data": ("DataSet", "Samples", "load_data"),
     "encoding": ("encode",),
     "evaluation": ("Evaluation", "evaluate", "readout"),
+    "fixed_point": ("FixedPoint", "FixedPointNode"),
     "hold": ("hold_zeros",),
     "methods": ("make_pruner",),
     "nets": ("build_net",),
     "pruner": ("Pruner",),
+    "quantized": ("Quantized", "quantize_aware"),
     "recipes": ("RECIPES", "recipe"),
     "schedule": ("Schedule",),
     "stds": ("STDS",),

@@ -19,7 +19,7 @@ from filopodia.prune.theta import SpineSize
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # SpikingJelly's layers are subclasses
 
 
-def attach(module: nn.Module, name: str, spine: SpineSize, *, where: str = "") -> nn.Parameter:
+def attach(module: nn.Module, name: str, spine: nn.Module, *, where: str = "") -> nn.Parameter:
     """Parametrize `module.<name>` with `spine` and return θ, the Parameter that stays in the optimizer.
 
     Raises UnsupportedError if the tensor carries a parametrization already.

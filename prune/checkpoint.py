@@ -17,6 +17,7 @@ from filopodia.errors import FileError
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
+from filopodia.prune.quantized import input_of, quantize_aware
 
 VERSION = 1
 
@@ -76,6 +77,9 @@ def load_model(config: TrainConfig, path: str | Path) -> nn.Module:
     path = path / "weights.safetensors" if path.is_dir() else path
     tensors, _ = load_tensors(path, "weights")
     net = build_net(config)
+    if config.quantize_epochs:
+        sample, step = input_of(config)
+        quantize_aware(net, sample, input_step=step).finalize()
     load_into(net, tensors, str(path))
     return net.eval()
 

@@ -109,6 +109,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     prune: PruneConfig = PruneConfig()
     epochs: Positive = 50
     """Passes over the training samples."""
+    quantize_epochs: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Passes that follow in fixed point (the integers of a chip: weights, biases, thresholds, leaks and voltages), at a tenth
+    of the learning rate, so that the deployed network is the trained one; 0 leaves rounding to the compiler."""
     batch_size: Positive = 64
     """Samples per optimizer step."""
     learning_rate: Annotated[float, msgspec.Meta(gt=0.0)] = 3e-3

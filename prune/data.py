@@ -19,12 +19,14 @@ from filopodia.prune.pictures import Pictures
 class Info:
     """What a network must know of a data set before any sample is read.
 
-    `shape` of one sample without time; `timed` if samples come in steps (events, audio) instead of as images.
+    `shape` of one sample without time; `timed` if samples come in steps (events, audio) instead of as images; `levels`: the
+    values of images are whole multiples of 1 / levels.
     """
 
     shape: tuple[int, ...]
     classes: int
     timed: bool = False
+    levels: int = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ class DataSet:
 
 
 INFO = {
-    "digits": Info((1, 8, 8), 10),
+    "digits": Info((1, 8, 8), 10, levels=16),
     "mnist": Info((1, 28, 28), 10),
     "fashion_mnist": Info((1, 28, 28), 10),
     "cifar10": Info((3, 32, 32), 10),

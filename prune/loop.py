@@ -152,7 +152,8 @@ def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[fl
         run.world.share(labels).tensor_split(config.accumulate),
         strict=True,
     )
-    repeated = RepeatedInput(run.net) if config.data.encoding == "direct" else nullcontext()
+    repeats = config.data.encoding == "direct" and config.data.steps > 1
+    repeated = RepeatedInput(run.net) if repeats else nullcontext()
     with repeated, FusedNeurons(run.net), FiringMeter(run.net) if config.rate_penalty else nullcontext() as meter:
         for some, wanted in parts:
             if not len(wanted):

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 from torch import Tensor, nn
 
+from filopodia.prune import finetune
 from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors, save_weights
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.cost import CostSTDS
 from filopodia.prune.data import DataSet, load_data
 from filopodia.prune.evaluation import CHUNK, Evaluation, evaluate
 from filopodia.prune.loop import Run, one_pass, open_run
+from filopodia.prune.quantized import check_quantizable, input_of
 from filopodia.prune.stds import STDS
 from filopodia.prune.synops import SynopMeter
 from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard
@@ -43,6 +46,7 @@ def train(
 ) -> Generator[Epoch, None, nn.Module]:
     """Train, yield an `Epoch` after each pass, return the finalized network (plain modules, exact zeros, eval mode).
 
+    With `quantize_epochs`, that network is trained on in fixed point and returned so (`quantize_aware`).
     With a `run_folder`: a line of `telemetry.jsonl` and `checkpoint.safetensors` after every epoch, `weights.safetensors` at
     the end. `resume=True` goes on from the checkpoint there, if there is one; FileError if it is of another configuration.
     TrainingError when the loss or its gradient is not a number; the last checkpoint stays. Under `torchrun` the processes
@@ -51,6 +55,8 @@ def train(
     run = open_run(config, load_data(config.data) if data is None else data)
     folder = None if run_folder is None else Path(run_folder)
     writes = folder is not None and run.world.rank == 0
+    if config.quantize_epochs:
+        check_quantizable(run.net, *input_of(config, run.device))
     best = _Best()
     done = _open_folder(folder, run, best, resume) if folder else 0
     census = Census(run.pruner.weights if run.pruner else ())
@@ -70,13 +76,41 @@ def train(
         run.net.load_state_dict(best.tensors)
     if isinstance(run.pruner, CostSTDS):
         run.pruner.land(lambda: _counts(run))
+    pruned = [weight.module for weight in run.pruner.weights] if run.pruner else []
     if run.pruner is not None:
         run.pruner.finalize()
+    if config.quantize_epochs:
+        yield from _finetune(run, folder, pruned, resume and done == config.epochs)
     if folder and writes:
         accuracy = evaluate(run.net, run.test, config.data, run.classes).accuracy
-        about = {"config": _plain(config), "epoch": best.epoch or config.epochs, "test_accuracy": accuracy}
+        kept = config.epochs + config.quantize_epochs if config.quantize_epochs or not best.epoch else best.epoch
+        about = {"config": _plain(config), "epoch": kept, "test_accuracy": accuracy}
         save_weights(run.net, folder / WEIGHTS, about)
     return run.net.eval()
+
+
+def _finetune(run: Run, folder: Path | None, pruned: Sequence[nn.Module], resume: bool) -> Iterator[Epoch]:
+    """The epochs in fixed point. `pruned`: the layers whose zeros count as sparsity."""
+    whole, first = _plain(run.config), run.config.epochs
+    part, quantized = finetune.finetuning(run)
+    done = finetune.epochs_saved(folder, whole) if folder and resume else 0
+    if folder and done:
+        finetune.resume(folder, part, whole)
+    for epoch in range(done + 1, part.config.epochs + 1):
+        event, tested = _one_epoch(part, Census(()), epoch)
+        told = {"epoch": first + epoch, "epochs": first + part.config.epochs, "sparsity": _zeros(pruned), "frozen": True}
+        event = replace(event, **told)  # type: ignore[arg-type]
+        if folder and run.world.rank == 0:
+            _tell(folder, part, event, tested)
+            finetune.save(folder, part, whole, epoch)
+        yield event
+    quantized.finalize()
+
+
+def _zeros(layers: Sequence[nn.Module]) -> float:
+    """Zero weights over all weights."""
+    weights = [torch.as_tensor(layer.weight) for layer in layers]
+    return sum(int((weight == 0).sum()) for weight in weights) / max(sum(weight.numel() for weight in weights), 1)
 
 
 def _counts(run: Run) -> dict[str, Tensor]:
@@ -94,7 +128,7 @@ def _one_epoch(run: Run, census: Census, epoch: int) -> tuple[Epoch, Evaluation]
     tested = evaluate(run.net, run.test, run.config.data, run.classes)
     event = Epoch(
         epoch=epoch,
-        epochs=run.config.epochs,
+        epochs=run.config.epochs + run.config.quantize_epochs,
         loss=loss,
         train_accuracy=train_accuracy,
         test_accuracy=tested.accuracy,
@@ -125,20 +159,26 @@ def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
             best.tensors, header = load_tensors(folder / BEST, "best")
             best.epoch, best.accuracy = header["epoch"], header["accuracy"]
     if run.world.rank == 0:
-        kept = lines.read_text().splitlines(keepends=True)[:done] if lines.exists() else []
+        told = done + (finetune.epochs_saved(folder, _plain(run.config)) if done == run.config.epochs else 0)
+        kept = lines.read_text().splitlines(keepends=True)[:told] if lines.exists() else []
         lines.write_text("".join(kept))
     return done
 
 
 def _save_epoch(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
     # The line first: after a kill in between, the epoch is run again and resuming drops its old line.
+    _tell(folder, run, event, tested)
+    about = {"config": _plain(run.config), "epoch": event.epoch, "scaler": run.scaler.state_dict()}
+    save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, about)
+
+
+def _tell(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
+    """A line of telemetry.jsonl, and TensorBoard's if asked for."""
     told = record(event, tested, run.net, run.config.data.steps)
     with (folder / TELEMETRY).open("a") as lines:
         lines.write(json.dumps(told) + "\n")
     if run.config.tensorboard:
         to_tensorboard(told, folder)
-    about = {"config": _plain(run.config), "epoch": event.epoch, "scaler": run.scaler.state_dict()}
-    save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, about)
 
 
 def _plain(config: TrainConfig) -> dict[str, Any]:

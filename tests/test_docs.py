@@ -58,7 +58,7 @@ def test_links_lead_somewhere(name: str) -> None:
         assert not part or part in anchors(path.read_text(encoding="utf-8")), link
 
 
-@pytest.mark.parametrize("name", ["chip-files.md", "energy.md", "lava.md", "semantics.md"])
+@pytest.mark.parametrize("name", ["chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md"])
 def test_files_and_commands_that_a_page_names_exist(name: str) -> None:
     named = re.findall(r"(?:`|python )((?:benchmarks|hardware|tests|export)/[\w/.]+)", page(name))
     for path in named:
@@ -79,7 +79,7 @@ def test_the_chip_of_the_example_loads_and_compiles(tmp_path: Path, monkeypatch:
     assert hardware.load_costs("my-chip.toml/bench") == chip.costs["bench"]
 
 
-@pytest.mark.parametrize("name", ["energy.md", "semantics.md"])
+@pytest.mark.parametrize("name", ["energy.md", "fixed-point.md", "semantics.md"])
 def test_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(name, "python", tmp_path, monkeypatch)
 
@@ -172,6 +172,21 @@ def test_figures_are_those_of_the_results() -> None:
         assert f"{accuracy:.2f} %" in page("semantics.md")
 
 
+def test_fixed_point_brings_what_the_benchmark_measured() -> None:
+    head = (
+        "| network, 90 % pruned | test samples | trained | in integers | hidden spikes identical "
+        "| fine-tuned | in integers | hidden spikes identical |"
+    )
+    measured = json.loads((RESULTS / "deploy_mnist.json").read_text())
+    keys = ("torch accuracy %", "integer accuracy %", "hidden spikes identical %")
+    for row, name in zip(rows("fixed-point.md", head), ("mlp", "csnn", "nmnist"), strict=True):
+        found = measured[name]
+        assert row[1] == str(found["test samples"])
+        assert row[2:] == [f"{found[way][key]:.2f}" for way in ("post-training", "fine-tuned") for key in keys]
+        assert not any(found["lava"]["differing"].values())
+        assert found["lava"]["samples"] == min(300, found["test samples"])
+
+
 def test_differences_from_the_silicon_are_those_of_the_test() -> None:
     shown = rows("semantics.md", "| difference | example | Lava adds up | the chip adds up | why compiled programs are safe |")
     tested = (ROOT / "tests" / "hardware" / "lava" / "test_silicon.py").read_text()
@@ -190,7 +205,7 @@ def test_no_page_is_an_island() -> None:
     """Every page links to another and is linked from another."""
     pages = {
         name: set(re.findall(r"\]\((\w[\w-]*\.md)", page(name)))
-        for name in ("chip-files.md", "energy.md", "lava.md", "semantics.md")
+        for name in ("chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md")
     }
     for name, links in pages.items():
         assert links & (set(pages) - {name}), name

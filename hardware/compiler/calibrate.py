@@ -103,13 +103,21 @@ def calibrate(neurons: Population, lowered: Lowered, frame: Frame, golden: Golde
     return replace(best[1], report={**best[1].report, "mismatch": best[0]})
 
 
+def measured(made: QuantizedLayer, lowered: Lowered, neurons: Population, frame: Frame, golden: Golden) -> QuantizedLayer:
+    """The layer, with the share of spikes in which it differs from the golden ones in its report, where these are known."""
+    if neurons.name not in golden.sent or any(p.source not in golden.sent for p in lowered.into(neurons.name)):
+        return made
+    mismatch = _Trial(lowered, neurons, golden).mismatch(made, frame)
+    return replace(made, report={**made.report, "mismatch": mismatch})
+
+
 def _other_decay(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Golden) -> QuantizedLayer | None:
     """The layer with its slow leak rounded to the other side;
     None where it is not slow."""
     lost = 4096 * (1 - neurons.keep_v)
     if not np.all((lost > 0) & (neurons.keep_v > 0)) or float(np.min(lost)) > SLOW:
         return None
-    return requantized(neurons, made.connections, Choice(float(made.report["scale"]), other_decay=True), frame)
+    return requantized(neurons, made.connections, Choice(float(made.report["scale"]), decay="other"), frame)
 
 
 def _adapted(neurons: Population, made: QuantizedLayer, frame: Frame, golden: Golden) -> QuantizedLayer | None:

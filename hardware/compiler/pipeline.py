@@ -24,7 +24,7 @@ from filopodia.errors import ChipLimitError, InputError, UnsupportedError
 from filopodia.hardware.chip import Chip, load_chip
 from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler.analog import Graded
-from filopodia.hardware.compiler.calibrate import Golden, calibrate, record
+from filopodia.hardware.compiler.calibrate import Golden, calibrate, measured, record
 from filopodia.hardware.compiler.cut import room
 from filopodia.hardware.compiler.encode import encode
 from filopodia.hardware.compiler.latency import Timed, balance
@@ -126,7 +126,7 @@ def integers(
     for done, name in enumerate(timed.lowered.populations):
         if progress is not None:
             progress("quantize", done, total)
-        made = _quantized(name, timed, lowered, options, golden, network.metadata)
+        made = _quantized(name, timed, lowered, options, golden, network)
         layers.append(replace(made.layer, latency=timed.latency[name]))
         reports[name] = dict(made.report)
         for part in made.connections:
@@ -146,37 +146,44 @@ def integers(
 
 
 def _quantized(
-    name: str, timed: Timed, lowered: Lowered, options: Options, golden: Golden | None, metadata: Mapping[str, Any]
+    name: str, timed: Timed, lowered: Lowered, options: Options, golden: Golden | None, network: Network
 ) -> QuantizedLayer:
-    """One layer in integers: by the scale asked for, by calibration, or by the smallest rounding error."""
+    """One layer in integers: as it was trained, by the scale asked for, by calibration, or by the smallest rounding error."""
     neurons = timed.lowered.populations[name]
     incoming = timed.lowered.into(name)
     sources = {p.source for p in incoming}
     messages = {s: (1 << options.graded[s].bits) - 1 if s in options.graded else 1 for s in sources}
     frame = Frame(messages, wide=name in options.wide)
-    asked = options.scales.get(name, _trained_scale(metadata, name))
+    asked = _asked(network, options, name)
     if asked is not None:
-        made = quantize(neurons, incoming, frame, Choice(asked))
-        if name in options.scales and made.report["scale"] < asked:
+        made = quantize(neurons, incoming, frame, asked)
+        if name in options.scales and made.report["scale"] < asked.scale:
             raise InputError(
-                f"a scale of {asked:g}, at which a field would overflow",
+                f"a scale of {asked.scale:g}, at which a field would overflow",
                 where=f"scales: {name}",
                 allowed=f"up to {made.report['scale']:g}",
                 fix="leave it out, and the best one that fits is chosen",
             )
-        return replace(made, report={**made.report, "asked_scale": asked})
+        made = replace(made, report={**made.report, "asked_scale": asked.scale})
+        known = golden is not None and name in lowered.populations
+        return measured(made, timed.lowered, neurons, frame, golden) if known and golden else made
     if golden is not None and name in lowered.populations and all(s in golden.sent for s in sources):
         return calibrate(neurons, timed.lowered, frame, golden, options.sums == "measured")
     return quantize(neurons, incoming, frame)
 
 
-def _trained_scale(metadata: Mapping[str, Any], name: str) -> float | None:
-    """The scale that a network was trained with for its integers, where its file says so."""
-    scales = metadata.get("scales")
+def _asked(network: Network, options: Options, name: str) -> Choice | None:
+    """How to round a layer, where the caller says so, or the network's file: it was trained in fixed point or for a scale."""
+    if name in options.scales:
+        return Choice(options.scales[name])
+    if name in network.fixed_point:
+        return Choice(network.fixed_point[name], decay="nearest")
+    scales = network.metadata.get("scales")
     value = scales.get(name) if isinstance(scales, Mapping) else None
-    if value is not None:
-        _checked_wishes({name: float(value)}, (), "proved")
-    return float(value) if value is not None else None
+    if value is None:
+        return None
+    _checked_wishes({name: float(value)}, (), "proved")
+    return Choice(float(value))
 
 
 def _with_reset(lowered: Lowered, reset: Reset) -> Lowered:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,15 @@ READOUT_STEPS = 32
 @dataclass(frozen=True)
 class Choice:
     """How to round a layer: its scale, the share of the largest weight that the weights' range reaches (the rest is clipped),
-    and whether decays take their nearest field value or the one on the other side."""
+    and which value decay fields take.
+
+    `decay`: "corrected" for what cutting v towards zero leaks besides, "other" on the other side of that, or "nearest" where
+    the network was trained with the cutting.
+    """
 
     scale: float
     reach: float = 1.0
-    other_decay: bool = False
+    decay: Literal["corrected", "other", "nearest"] = "corrected"
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], ch
     ties = whole and (not neurons.leaks or _multiples(wanted, 2.0 ** (1 + min((c.exp for c in connections), default=0))))
     bias = np.clip(np.rint(wanted * 2.0 ** (6 - bias_exp)), -scales.BIAS_LIMIT, scales.BIAS_LIMIT)
     vth = _threshold(neurons, scale, ties)
-    dv = _decay(neurons, vth, choice.other_decay)
+    dv = _decay(neurons, vth, choice.decay)
     du = np.clip(4095 - np.rint(4096 * neurons.keep_u), 0, 4095)
     layer = Layer(
         name=neurons.name,
@@ -151,20 +155,20 @@ def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], ch
     return QuantizedLayer(layer, connections, report)
 
 
-def _decay(neurons: Population, vth: NDArray[np.float64], other: bool) -> NDArray[np.float64]:
-    """Decay fields of the voltage: the nearest value, or the one on the other side of what is wanted.
+def _decay(neurons: Population, vth: NDArray[np.float64], how: str) -> NDArray[np.float64]:
+    """Decay fields of the voltage; see `Choice`.
 
     What is left of v is cut towards zero, half a unit of 1/64 per step on average. At half the threshold that is as much leak
     as 64 / vth of the field, unless the field is 0; it matters where the leak is slow and the threshold small.
     """
     lost = 4096 * (1 - neurons.keep_v)
-    if not neurons.leaks:
+    if not neurons.leaks or how == "nearest":
         return np.asarray(np.clip(np.rint(lost), 0, 4095))
     cut = 64 / np.maximum(vth, 1)
     low = np.maximum(np.floor(lost - cut), 0)
     off_low = np.abs(low + cut * (low > 0) - lost)
     off_high = np.abs(low + 1 + cut - lost)
-    return np.asarray(np.clip(np.where((off_high < off_low) != other, low + 1, low), 0, 4095))
+    return np.asarray(np.clip(np.where((off_high < off_low) != (how == "other"), low + 1, low), 0, 4095))
 
 
 def _threshold(neurons: Population, scale: float, ties: bool) -> NDArray[np.float64]:

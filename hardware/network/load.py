@@ -17,7 +17,7 @@ from filopodia.hardware.network.lava_dl import is_lava_dl, read_lava_dl
 from filopodia.hardware.network.network import Comparison, Discretization, Network, Reset
 from filopodia.hardware.network.order import order_nodes
 from filopodia.hardware.network.raw import RawGraph, RawNode, raw_graph, single_node_graph
-from filopodia.hardware.network.semantics import plain, read_semantics, trained_at_or_above
+from filopodia.hardware.network.semantics import plain, read_fixed_point, read_semantics, trained_at_or_above
 from filopodia.hardware.network.shapes import build_all
 
 
@@ -87,6 +87,7 @@ def load_network(path_or_graph: str | PathLike[str] | Any, options: Mapping[str,
         semantics=semantics,
         metadata=metadata,
         feedback=order.feedback,
+        fixed_point=read_fixed_point(metadata, nodes),
     )
 
 

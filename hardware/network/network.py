@@ -42,6 +42,8 @@ class Network:
 
     `feedback` holds the edges, all out of neurons, that close a loop: they carry what the neuron sent in the step before
     (nothing in the first step). An edge into a Delay is never one of them, a Delay is late by itself.
+
+    `fixed_point`: of the neurons that were trained in fixed point, the units per 1 of their voltage (see `neurons`).
     """
 
     nodes: Mapping[str, Any]
@@ -52,6 +54,7 @@ class Network:
     semantics: Semantics
     metadata: Mapping[str, Any] = field(default_factory=dict)
     feedback: tuple[tuple[str, str], ...] = ()
+    fixed_point: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return show_network(self)

@@ -10,6 +10,9 @@ The order of operations is SpikingJelly's wherever it has the neuron, because in
     CubaLIF, exponential      u <- u*s + (1 - s)*(w_in*x);                    v <- v*a + (1 - a)*(r*u)   (v from v_leak)
 
 The voltage sees the current of the same step, after its input. I, LI and CubaLI are these without a threshold.
+    IF, LIF in fixed point    x <- x*gain in whole units;  v <- v*(4096 - decay)/4096, cut towards zero at 1/64 unit,  + x
+
+(gain 1 or dt/tau, decay = 4096*dt/tau, `scale` units per 1; v is held within +-(2^23 - 1)/64 units, and firing is strict.)
 A neuron fires when v > v_threshold, or v >= v_threshold where the comparison says so: v exactly on the threshold is a tie,
 and the comparison alone decides it. Then v becomes v_reset, or v_threshold is taken off it (reset by subtraction).
 Neurons with a leak start at v_leak, IF at v_reset, I at 0; the synaptic current starts at 0.
@@ -28,6 +31,10 @@ from filopodia.hardware.network.network import Semantics
 
 Floats = NDArray[np.floating[Any]]
 
+FRACTION = 64  # parts of a unit that a voltage in fixed point is held in
+LEAK_PARTS = 4096  # parts of a voltage that its leak is told in
+VOLTAGE_LIMIT = 2**23 - 1  # in parts of a unit
+
 MOST_DISTINCT = 1024  # time constants in one layer; more have been trained one by one, and are no plain numbers
 
 
@@ -37,7 +44,7 @@ class Neuron:
 
     The synapse, where there is one: u <- u*syn_keep + syn_gain*x. The membrane, by `rule`:
     "divide" v + (gain*x - (v - leak))/steps · "add" v - (v - leak)/steps + x · "keep" leak + (v - leak)*keep + gain*x ·
-    "integrate" v + gain*x.
+    "integrate" v + gain*x · "fixed" the last of the rules above, `keep` of 4096 parts and `scale` units per 1.
     """
 
     rule: str
@@ -52,10 +59,14 @@ class Neuron:
     v_reset: Floats | None = None
     fires_at_threshold: bool = False
     subtract: bool = False
+    scale: float = 0.0
 
 
-def prepare(node: Any, semantics: Semantics, dtype: Any) -> Neuron:
-    """Constants of `node` (I, IF, LI, LIF, CubaLI, CubaLIF) under `semantics`, worked out in double precision."""
+def prepare(node: Any, semantics: Semantics, dtype: Any, scale: float = 0.0) -> Neuron:
+    """Constants of `node` (I, IF, LI, LIF, CubaLI, CubaLIF) under `semantics`, worked out in double precision.
+
+    A `scale` other than 0: the neurons (IF, LIF) compute in fixed point.
+    """
     kind = type(node).__name__
     dt, euler = semantics.dt, semantics.discretization == "euler"
 
@@ -82,6 +93,10 @@ def prepare(node: Any, semantics: Semantics, dtype: Any) -> Neuron:
         rule = "keep"
         syn_keep, syn_gain = cast(1 - part_syn), cast(_near_one(part_syn * np.asarray(node.w_in, dtype=np.float64)))
         keep, gain = cast(1 - part_mem), cast(_near_one(part_mem * np.asarray(node.r, dtype=np.float64)))
+    if scale:
+        decay = np.rint(LEAK_PARTS / _simple(node.tau, 1 / dt)) if kind == "LIF" else np.zeros(())
+        gain = np.asarray(decay / LEAK_PARTS) if rule == "divide" else np.ones(())
+        rule, keep = "fixed", np.asarray(LEAK_PARTS - decay)
     spiking = hasattr(node, "v_threshold")
     start = leak if hasattr(node, "v_leak") else cast(node.v_reset) if spiking else zero
     return Neuron(
@@ -95,8 +110,9 @@ def prepare(node: Any, semantics: Semantics, dtype: Any) -> Neuron:
         syn_gain=syn_gain,
         threshold=cast(node.v_threshold) if spiking else None,
         v_reset=cast(node.v_reset) if spiking else None,
-        fires_at_threshold=semantics.comparison == ">=",
+        fires_at_threshold=semantics.comparison == ">=" and not scale,
         subtract=semantics.reset == "subtract",
+        scale=scale,
     )
 
 
@@ -108,6 +124,8 @@ def step(neuron: Neuron, u: Floats | None, v: Floats, x: Floats) -> tuple[Floats
         v = v + neuron.gain * x
     elif neuron.rule == "divide":
         v = v + (neuron.gain * x - (v - neuron.leak)) / neuron.steps
+    elif neuron.rule == "fixed":
+        v = _fixed_point(neuron, v, x)
     elif neuron.rule == "add":
         v = v - (v - neuron.leak) / neuron.steps + x
     else:
@@ -117,6 +135,15 @@ def step(neuron: Neuron, u: Floats | None, v: Floats, x: Floats) -> tuple[Floats
     fired = v >= neuron.threshold if neuron.fires_at_threshold else v > neuron.threshold
     v = np.where(fired, v - neuron.threshold if neuron.subtract else neuron.v_reset, v)
     return fired.astype(v.dtype), u, v
+
+
+def _fixed_point(neuron: Neuron, v: Floats, x: Floats) -> Floats:
+    """v after the input, in double precision, which holds every product; the result is exact in float32 too."""
+    unit = FRACTION * neuron.scale
+    kept = np.trunc(v.astype(np.float64) * unit * neuron.keep / LEAK_PARTS)
+    arrived = np.rint(x.astype(np.float64) * neuron.gain * neuron.scale) * FRACTION
+    after: Floats = (np.clip(kept + arrived, -VOLTAGE_LIMIT, VOLTAGE_LIMIT) / unit).astype(v.dtype)
+    return after
 
 
 def _compact(values: NDArray[Any]) -> NDArray[Any]:

@@ -97,7 +97,7 @@ class _Run:
             full = (samples, *network.shapes[name])
             kind = type(node).__name__
             if kind in NEURONS:
-                neuron = self.neurons[name] = prepare(node, network.semantics, dtype)
+                neuron = self.neurons[name] = prepare(node, network.semantics, dtype, network.fixed_point.get(name, 0.0))
                 self.v[name] = np.broadcast_to(neuron.start, full).astype(dtype)
                 self.u[name] = None if neuron.syn_keep is None else np.zeros(full, dtype)
                 self.sent[name] = np.zeros(full, dtype)

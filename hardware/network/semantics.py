@@ -58,6 +58,21 @@ def read_semantics(metadata: Mapping[str, Any], given: Mapping[str, Any], dt_wit
     return Semantics(**settled)
 
 
+def read_fixed_point(metadata: Mapping[str, Any], nodes: Mapping[str, Any]) -> dict[str, float]:
+    """Units per 1 of the neurons that were trained in fixed point; FileError for what cannot be such."""
+    scales = metadata.get("fixed_point", {})
+    where = "metadata fixed_point"
+    if not isinstance(scales, Mapping):
+        raise FileError(f"{scales!r}", where=where, allowed="a scale per node")
+    for name, scale in scales.items():
+        kind = type(nodes[name]).__name__ if name in nodes else "no node of the graph"
+        if kind not in ("IF", "LIF"):
+            raise FileError(f"{name!r} is {kind}", where=where, allowed="IF and LIF nodes")
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or math.frexp(scale)[0] != 0.5:
+            raise FileError(f"{scale!r} for {name!r}", where=where, allowed="a power of two")
+    return {name: float(scale) for name, scale in scales.items()}
+
+
 def trained_at_or_above(metadata: Mapping[str, Any], given: str | None) -> bool:
     """Whether the file stores thresholds one float below those that were trained with `>=`.
 

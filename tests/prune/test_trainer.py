@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from filopodia.errors import FileError, TrainingError
+from filopodia.errors import ConfigError, FileError, TrainingError
 from filopodia.prune import (
     DataConfig,
     DataSet,
@@ -75,6 +75,41 @@ def test_killed_and_resumed_it_ends_bit_identical(run: Path, data: DataSet, tmp_
     assert (tmp_path / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
     lines = [json.loads(line) for line in (tmp_path / "telemetry.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, 9))
+
+
+FIXED = msgspec.structs.replace(TINY, epochs=3, quantize_epochs=3)
+
+
+def test_fixed_point_follows_and_survives_a_kill_in_either_part(data: DataSet, tmp_path: Path) -> None:
+    (whole,) = folders = [tmp_path / "whole"]
+    events = list(train(FIXED, whole, data=data))
+    assert [(event.epoch, event.epochs) for event in events] == [(n, 6) for n in range(1, 7)]
+    assert events[-1].sparsity >= 0.7  # weights that are rounded to zero add to it
+    for kills in ((1,), (3,), (4,), (2, 5)):
+        folders.append(tmp_path / "killed" / str(kills))
+        done = 0
+        for until in kills:
+            running = train(FIXED, folders[-1], data=data, resume=True)
+            for _ in range(until - done):
+                done = next(running).epoch
+            running.close()
+        list(train(FIXED, folders[-1], data=data, resume=True))
+    lines = []
+    for folder in folders:
+        assert (folder / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+        told = [json.loads(line) for line in (folder / "telemetry.jsonl").read_text().splitlines()]
+        lines.append([{**line, "seconds": 0} for line in told])
+    assert all(line == lines[0] for line in lines)
+    net = load_model(FIXED, whole)
+    assert evaluate(net, data.test, FIXED.data, 10).accuracy == lines[0][-1]["test_accuracy"]
+    scale = float(net.get_submodule("spike1").scale) / 2  # half of the input charges a neuron with τ = 2
+    assert bool((net.get_submodule("conv1").weight.detach() * scale % 2 == 0).all())
+
+
+def test_what_cannot_be_fixed_point_is_refused_before_training(data: DataSet) -> None:
+    config = msgspec.structs.replace(FIXED, data=DataConfig(steps=2, encoding="direct"))
+    with pytest.raises(ConfigError, match=r"steps of 1/16.*quantize_epochs"):
+        next(train(config, data=data))
 
 
 def test_another_configuration_does_not_resume(run: Path, data: DataSet) -> None:

@@ -22,7 +22,9 @@ def layers(network: Network, program: Program, estimate: Mapping[str, Any], link
     """One row per layer on the chip; weights are those of the trained network, events those of the integer run."""
     priced = {row["name"]: row for row in estimate["pruned"]["by_layer"]}
     dense = {row["name"]: row["synops"] for row in estimate["twin"]["by_layer"]} if estimate["twin"] else {}
-    unlike = {match.layer: match.differing / match.compared for link in links if not link.exact for match in link.layers}
+    rounded = [match for link in links if link.after == "integers" for match in link.layers]
+    unlike = {match.layer: match.differing / match.compared for match in rounded}
+    reports = program.metadata.get("layers", {})
     rows = []
     for layer in program.layers:
         kinds, weights, nonzero = feeding(network, layer.name)
@@ -42,6 +44,7 @@ def layers(network: Network, program: Program, estimate: Mapping[str, Any], link
                 dense_synops=dense.get(layer.name),
                 energy=amount(row["energy"]),
                 mismatch=unlike.get(layer.name),
+                weight_error=reports.get(layer.name, {}).get("weight_error"),
             )
         )
     return tuple(rows)

@@ -62,7 +62,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
         dense_synops=estimate["twin"]["synop_spread"]["mean"] if estimate["twin"] else None,
         links=proofs.links,
         layers=layers,
-        epochs=epochs(folder),
+        epochs=epochs(folder, config.train.epochs),
         contestants=rows,
         causes=causes,
         levers=levers,
@@ -113,8 +113,8 @@ def twin_accuracy(folder: RunFolder) -> Accuracy | None:
     return None if right is None else Accuracy(by="integers", correct=right, samples=activity.samples)
 
 
-def epochs(folder: RunFolder) -> tuple[Epoch, ...]:
-    """The training's telemetry; empty for a network that came as a NIR file."""
+def epochs(folder: RunFolder, last: int) -> tuple[Epoch, ...]:
+    """The training's telemetry; empty for a network that came as a NIR file. Epochs after the `last` were in fixed point."""
     path = folder / "telemetry.jsonl"
     if not path.is_file():
         return ()
@@ -126,7 +126,7 @@ def epochs(folder: RunFolder) -> tuple[Epoch, ...]:
             accuracy=row["test_accuracy"],
             sparsity=row["sparsity"],
             threshold=row["threshold"],
-            phase="mask frozen" if row["frozen"] else "pruning",
+            phase="fixed point" if row["epoch"] > last else "mask frozen" if row["frozen"] else "pruning",
         )
         for row in rows
     )

@@ -56,7 +56,10 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One layer of the chip's network, per sample where a number is an event count. `energy` in joules per sample."""
+    """One layer of the chip's network, per sample where a number is an event count. `energy` in joules per sample.
+
+    `weight_error`: root mean square of what rounding did to the weights, over their own root mean square.
+    """
 
     name: str
     kind: str
@@ -71,6 +74,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     dense_synops: float | None
     energy: Amount | None
     mismatch: float | None
+    weight_error: float | None = None
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

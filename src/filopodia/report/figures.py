@@ -74,7 +74,7 @@ def training_curves(epochs: Sequence[Epoch], *, wide: bool) -> str:
 
 
 def phase_starts(epochs: Sequence[Epoch]) -> list[float]:
-    """Between which epochs the training entered a new phase (the mask froze)."""
+    """Between which epochs the training entered a new phase (the mask froze, fixed point began)."""
     return [(before.epoch + after.epoch) / 2 for before, after in pairwise(epochs) if before.phase != after.phase]
 
 

@@ -11,7 +11,7 @@ from filopodia.report.wording import percent
 from filopodia.run import RunFolder
 from filopodia.stage import Progress, Stage, plain
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, QUANTIZED = "checkpoint.safetensors", "quantized.safetensors"
 
 
 def train(folder: RunFolder, config: Config, progress: Progress | None) -> str:
@@ -52,5 +52,5 @@ TRAIN = Stage(
     writes=("weights.safetensors", "telemetry.jsonl"),
     settings=lambda config: config.train,
     work=train,
-    discards=(CHECKPOINT,),
+    discards=(CHECKPOINT, QUANTIZED),
 )

@@ -46,7 +46,7 @@ class TwinTraining:
         """
         if self.process is None:
             return False
-        epochs = self.config.train.epochs
+        epochs = self.config.train.epochs + self.config.train.quantize_epochs
         while self.process.poll() is None:
             if progress is not None:
                 progress(f"epoch {self.epochs_done()}", self.epochs_done(), epochs)

@@ -41,8 +41,11 @@ def verify(folder: RunFolder, config: Config, progress: Progress | None) -> str:
     runs: list[tuple[str, Activity, bool]] = []  # name, run, whether it must equal the one before it
     if golden.torch is not None:
         runs.append(("torch", golden.torch, True))
-    runs.append(("NIR, float32", hardware.simulate(network, golden.spikes, progress=progress), True))
-    runs.append(("integers", hardware.load_activity(folder.require("activity.npz")), False))
+    # Neurons that were trained in fixed point are integers in NIR already: nothing is left to be rounded.
+    fixed = bool(network.fixed_point)
+    name = "NIR, fixed point" if fixed else "NIR, float32"
+    runs.append((name, hardware.simulate(network, golden.spikes, progress=progress), True))
+    runs.append(("integers", hardware.load_activity(folder.require("activity.npz")), fixed))
     if holds(LAVA, folder):
         real = hardware.load_activity(folder / "lava.npz")
         runs.append((real.backend[0].upper() + real.backend[1:], real, True))

@@ -70,6 +70,32 @@ def test_an_integer_layer_is_met_exactly_at_the_scale_asked_for(comparison, vth)
     assert made.report["weight_error"] == 0
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_quantising_integers_is_the_identity(data):
+    """Integer weights, bias, threshold and leak, in float32 and times any power of two, come back as they were."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**20)))
+    n, m, scale = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 40)), 2.0 ** data.draw(st.integers(-6, 14))
+    weight = 2 * rng.integers(-127, 128, (n, m)) * (rng.random((n, m)) < data.draw(st.sampled_from([0.1, 1.0])))
+    bias = rng.integers(-4095, 4096, n) * data.draw(st.sampled_from([0, 1]))
+    vth, dv = data.draw(st.integers(0, VTH_LIMIT)), data.draw(st.integers(0, 4095))
+    tau = np.float32(4096 / dv * 1e-3) if dv else None  # as a NIR file stores it
+    keep_v = 1 - 1 / (float(tau) / 1e-3) if tau else 1.0
+    neurons = _neurons(n, threshold=np.float32(vth / scale), keep_v=keep_v, bias=(bias / scale).astype(np.float32))
+    made = quantize(
+        neurons,
+        [Projection("a", "n", MatrixMap((weight / scale).astype(np.float32)))],
+        Frame({"a": 1}),
+        Choice(scale, decay="nearest"),
+    )
+    (connection,) = made.connections
+    np.testing.assert_array_equal(integers(connection) * 2**connection.exp, weight)
+    np.testing.assert_array_equal(np.broadcast_to(made.layer.bias, n) * 2.0 ** (made.layer.bias_exp - 6), bias)
+    assert (int(made.layer.vth), int(made.layer.dv)) == (vth, dv)
+    assert made.report["scale"] == scale
+    assert made.report["weight_error"] == made.report["vanished"] == made.report["bias_error"] == 0
+
+
 def test_a_lattice_of_any_unit_is_found_without_asking():
     rng = np.random.default_rng(0)
     weight = (rng.integers(-31, 32, (20, 3, 3, 3)) * 0.0137).astype(np.float32)

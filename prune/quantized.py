@@ -1,0 +1,255 @@
+"""Quantisation-aware fine-tuning: a trained network becomes integers, and what is trained from then on is what is deployed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import torch
+from spikingjelly.activation_based import neuron
+from torch import Tensor, nn
+
+from filopodia.errors import ConfigError, InputError, UnsupportedError
+from filopodia.prune.attach import attach, detach
+from filopodia.prune.circuit import WHOLE, Circuit, Spikes, follow
+from filopodia.prune.config import TrainConfig
+from filopodia.prune.data import info
+from filopodia.prune.fixed_point import DECAY, FixedPoint, FixedPointNode, IntegerGrid, on_grid
+
+REACHES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+"""Shares of the largest weight that the weights' range is tried to reach; larger ones are clipped."""
+
+SPARE = 2.0
+"""Input sums may grow by this factor in training before they leave their range."""
+
+READOUT = 4
+"""A read-out sums its input over the steps of a sample, so that each may have this share of the range only."""
+
+BYTE = 255
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A weighted layer while its scale is chosen: what one unit of scale makes of 1 of its weight, and its largest input."""
+
+    module: nn.Module
+    gain: float
+    most: float
+
+    @property
+    def weight(self) -> Tensor:
+        return torch.as_tensor(self.module.weight).detach()
+
+    @property
+    def bias(self) -> Tensor:
+        return torch.as_tensor(self.module.bias).detach()
+
+
+class Quantized:
+    """A network in training whose forward is integer arithmetic: weights, biases, thresholds, leaks and voltages.
+
+    Attributes: `model`; `scales`, units per 1 of the voltage of each layer of neurons, by path; `arithmetic`.
+    """
+
+    def __init__(self, model: nn.Module, arithmetic: FixedPoint, scales: dict[str, float], layers: Sequence[nn.Module]) -> None:
+        self.model, self.arithmetic, self.scales = model, arithmetic, scales
+        self._layers = tuple(layers)
+
+    def finalize(self) -> nn.Module:
+        """Plain layers whose weights lie on the integers' grid, with FixedPointNodes between them. Returns the model."""
+        for layer in self._layers:
+            for name in ("weight", "bias"):
+                detach(layer, name)
+        self._layers = ()
+        return self.model
+
+
+@torch.no_grad()
+def quantize_aware(
+    model: nn.Module, sample: Tensor, arithmetic: FixedPoint | None = None, *, input_step: Fraction = WHOLE
+) -> Quantized:
+    """Make a trained network compute in fixed point, in place; fine-tune it as any other, then `finalize()`.
+
+    BatchNorms are folded into the layers before them, IF, LIF and ParametricLIF neurons become `FixedPointNode`s, weights and
+    biases are rounded in every forward pass (the gradient passes straight through), and weights that are zero stay zero. The
+    scale of each layer is chosen here, by the weights' rounding error, and stays. `sample` is spikes as the model takes them,
+    of any number; only what is connected to what is taken from it. Where the input is values, they are whole multiples of
+    `input_step` (1/255 for images of 8 bits), and the sample holds one of the largest size; the deployed network gets them as
+    graded messages of this step. Make the optimizer afterwards: the parameters are new.
+
+    Raises UnsupportedError, naming the module, for what fixed point cannot say: other neurons, resets to another voltage
+    than 0, weighted layers that read something else than spikes, their averages and sums. InputError for weights that are
+    not finite, or `bits` out of 2..8.
+    """
+    arithmetic = arithmetic or FixedPoint()
+    if not 2 <= arithmetic.bits <= 8:
+        raise InputError(f"found {arithmetic.bits}", where="bits", allowed="2 to 8")
+    circuit, made = check_quantizable(model, sample, input_step)
+    for layer in circuit.hears:
+        _fold(model, layer, circuit)
+    scales: dict[str, float] = {}
+    for node, fixed in made.items():
+        layers = [_described(layer, circuit.hears[layer], fixed.gain) for layer in circuit.feeds[node]]
+        scales[circuit.names[node]] = _settle(node, fixed, layers, arithmetic, circuit.names[node])
+        _replace(model, node, fixed)
+    for layer in circuit.readouts:
+        _settle_readout(_described(layer, circuit.hears[layer], 1.0), arithmetic, circuit.names[layer])
+    return Quantized(model, arithmetic, scales, list(circuit.hears))
+
+
+def check_quantizable(
+    model: nn.Module, sample: Tensor, input_step: Fraction = WHOLE
+) -> tuple[Circuit, dict[nn.Module, FixedPointNode]]:
+    """What feeds what in `model`, and the fixed-point twins of its neurons; changes nothing, raises as `quantize_aware`."""
+    circuit = follow(model, sample, input_step)
+    for layer in circuit.hears:
+        for part in (layer, circuit.norms.get(layer, layer)):
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in part.state_dict().values()):
+                raise InputError("weights that are not finite", where=circuit.names[part], fix="look for what diverged")
+    return circuit, {node: _node(node, circuit.names[node]) for node in circuit.feeds}
+
+
+def input_of(config: TrainConfig, device: torch.device | str = "cpu") -> tuple[Tensor, Fraction]:
+    """The largest input that a run's data can be, one step of one sample, and the step of its values.
+
+    ConfigError for values that do not fit messages of 8 bits.
+    """
+    about = info(config.data.name)
+    full = torch.ones(1, 1, *about.shape, device=device)
+    if config.data.encoding != "direct":
+        return full, WHOLE
+    if about.levels != BYTE:
+        raise ConfigError(
+            f"{config.data.name} as values in steps of 1/{about.levels}, with quantize_epochs",
+            where="data.encoding = direct",
+            allowed=f"images in steps of 1/{BYTE}; rate, latency",
+            fix="choose another encoding, or quantize_epochs = 0",
+        )
+    return full, Fraction(1, BYTE)
+
+
+def _node(node: nn.Module, where: str) -> FixedPointNode:
+    """The fixed-point twin of a neuron module; its scale and threshold are set later."""
+    kind = type(node)
+    if kind not in (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode):
+        raise UnsupportedError(
+            f"a {kind.__name__} has no fixed-point form here", where=where, allowed="IFNode, LIFNode, ParametricLIFNode"
+        )
+    if node.v_reset:
+        raise UnsupportedError(f"v_reset = {node.v_reset}", where=where, allowed="0.0, or None for subtraction")
+    if not float(node.v_threshold) > 0:  # type: ignore[arg-type]
+        raise UnsupportedError(f"a threshold of {node.v_threshold}", where=where, allowed="more than 0")
+    rate = 0.0
+    if kind is not neuron.IFNode:
+        rate = float(node.w.sigmoid()) if kind is neuron.ParametricLIFNode else 1.0 / float(node.tau)  # type: ignore[operator, arg-type]
+    fixed = FixedPointNode(
+        scale=1.0,
+        threshold=1,
+        decay=max(round(DECAY * rate), 1) if rate else 0,
+        decay_input=bool(getattr(node, "decay_input", True)),
+        v_reset=node.v_reset,  # type: ignore[arg-type]
+        surrogate_function=node.surrogate_function,
+        detach_reset=bool(node.detach_reset),
+        step_mode=str(node.step_mode),
+    )
+    fixed.train(node.training)
+    return fixed
+
+
+def _fold(model: nn.Module, layer: nn.Module, circuit: Circuit) -> None:
+    """The BatchNorm behind a layer into its weight and bias; zeros stay zeros. Every layer has a bias afterwards."""
+    new, norm = torch.as_tensor(layer.weight).detach(), circuit.norms.get(layer)
+    shift = torch.zeros(len(new), device=new.device) if layer.bias is None else torch.as_tensor(layer.bias).detach()
+    if norm is not None:
+        if norm.running_mean is None or norm.running_var is None:
+            raise UnsupportedError(
+                "a BatchNorm without running statistics", where=circuit.names[norm], fix="track_running_stats=True"
+            )
+        factor = torch.rsqrt(norm.running_var.double() + norm.eps)  # type: ignore[operator]
+        factor = factor if norm.weight is None else factor * norm.weight.double()  # type: ignore[operator]
+        shift = (shift.double() - norm.running_mean.double()) * factor  # type: ignore[operator]
+        shift = shift if norm.bias is None else shift + norm.bias.double()  # type: ignore[operator]
+        new = new.double() * factor.reshape(-1, *[1] * (new.dim() - 1))
+        _replace(model, norm, nn.Identity())
+    layer.weight = nn.Parameter(new.float())
+    layer.bias = nn.Parameter(shift.float())
+
+
+def _described(layer: nn.Module, heard: Spikes, gain: float) -> _Layer:
+    return _Layer(layer, gain * float(heard.quantum), float(heard.most / heard.quantum))
+
+
+def _settle(node: nn.Module, fixed: FixedPointNode, layers: Sequence[_Layer], arithmetic: FixedPoint, where: str) -> float:
+    """Choose the scale of a layer of neurons; put the weights that feed it and its threshold on their grids."""
+    threshold = float(node.v_threshold)  # type: ignore[arg-type]
+    chosen = _scale(layers, threshold, fixed.gain, arithmetic)
+    # The scale is moved to a power of two, and the weights and the threshold by as much: the integers are the same.
+    scale = 2.0 ** round(math.log2(chosen))
+    whole = round(threshold * chosen) if fixed.leaks else math.ceil(threshold * chosen) - 1
+    fixed.scale.fill_(scale)
+    fixed.v_threshold.fill_(whole / scale)
+    fixed.to(layers[0].weight.device)
+    for layer in layers:
+        _put_on_grid(layer, chosen, scale, fixed.gain, arithmetic, where)
+    return scale
+
+
+def _settle_readout(layer: _Layer, arithmetic: FixedPoint, where: str) -> None:
+    """The same for a layer that feeds no neurons, but whose output is summed over the steps: its scale is any."""
+    chosen = _scale([layer], 0.0, 1.0, replace(arithmetic, sum_limit=arithmetic.sum_limit // READOUT))
+    _put_on_grid(layer, chosen, chosen, 1.0, arithmetic, where)
+
+
+def _put_on_grid(layer: _Layer, chosen: float, scale: float, gain: float, arithmetic: FixedPoint, where: str) -> None:
+    """Round a layer's weight and bias from now on. They are moved from the `chosen` scale to `scale`."""
+    module = layer.module
+    limits = {
+        "weight": (layer.gain * scale, arithmetic.weight_step, arithmetic.weight_limit),
+        "bias": (gain * scale, 1, arithmetic.bias_limit),
+    }
+    for name, (unit, step, limit) in limits.items():
+        values: nn.Parameter = getattr(module, name)
+        zero = values.detach() == 0
+        values.mul_(chosen / scale).clamp_(-limit / unit, limit / unit)
+        grid = IntegerGrid(values, unit, step, limit)
+        if name == "weight":
+            grid.mask.copy_(~zero)
+        attach(module, name, grid, where=where)
+
+
+def _scale(layers: Sequence[_Layer], threshold: float, gain: float, arithmetic: FixedPoint) -> float:
+    """The scale with the smallest rounding error, clipping included, at which every field is in its range."""
+    largest = max(float(layer.weight.abs().max()) * layer.gain for layer in layers)
+    biases = torch.stack([layer.bias.abs() for layer in layers]).sum(0)
+    sums = torch.stack([layer.weight.abs().flatten(1).sum(1) * layer.gain * layer.most for layer in layers]).sum(0)
+    limits = [
+        arithmetic.threshold_limit / max(threshold, 1e-12),
+        arithmetic.sum_limit / SPARE / max(float(sums.max()), 1e-12),
+        arithmetic.bias_limit / max(float(biases.max()) * gain, 1e-12),
+    ]
+    ceiling = min(limits)
+    if largest == 0:
+        return min(arithmetic.weight_limit / max(threshold, 1e-12), ceiling)
+    tried = [min(arithmetic.weight_limit / (largest * reach), ceiling) for reach in REACHES]
+    return min(tried, key=lambda scale: (_lost(layers, scale, arithmetic), -scale))
+
+
+def _lost(layers: Sequence[_Layer], scale: float, arithmetic: FixedPoint) -> float:
+    """Squared rounding error of the weights over their squares."""
+    lost = total = 0.0
+    for layer in layers:
+        unit = layer.gain * scale
+        whole = on_grid(layer.weight, unit, arithmetic.weight_step, arithmetic.weight_limit)
+        lost += float((whole / unit - layer.weight).double().square().sum())
+        total += float(layer.weight.double().square().sum())
+    return lost / total
+
+
+def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    new.train(old.training)
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if child is old:
+                setattr(parent, name, new)
