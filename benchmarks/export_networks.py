@@ -5,9 +5,10 @@
 Each network runs in a process of its own. Weights are random, 98 % of them zero, and the BatchNorms are calibrated on
 random input so that the layers spike. `ties` counts the spikes that differ between the model as trained and its NIR graph,
 or `export.fold` of it: a BatchNorm folded in float32 can move a voltage across a threshold it all but touches, and one such
-spike makes others. After `fold`, torch, NIR in torch, the numpy reference and onnxruntime are compared spike by spike over
-all layers. Seconds are processor seconds of one thread next to wall-clock seconds, memory is the growth of the process's
-peak while `to_nir` and `write_nir` run. `--save` keeps what earlier runs saved of the other networks.
+spike makes others. The folded model is what is exported and what its accuracy is measured on. Its spikes in torch are compared
+with NIR in torch, the numpy reference and onnxruntime (scan and step), over all layers; compiled to integers, the integer
+simulator's with onnxruntime's (scan and step). Seconds are processor seconds of one thread next to wall-clock seconds, memory
+is the growth of the process's peak while `to_nir` and `write_nir` run. `--save` keeps what earlier runs saved of other nets.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def cifar10net() -> tuple[Any, tuple[int, ...], int, int]:
     """CIFAR10Net of Fang et al. 2021 (SpikingJelly's), max pooling and votes; direct input is replaced by spikes."""
     from spikingjelly.activation_based.model.parametric_lif_net import CIFAR10Net
 
-    return CIFAR10Net(128, spiking_neuron=_lif()), (3, 32, 32), 2, 2
+    return CIFAR10Net(256, spiking_neuron=_lif()), (3, 32, 32), 2, 2
 
 
 def sew_resnet18() -> tuple[Any, tuple[int, ...], int, int]:
     """SEW-ResNet18, ADD, 1000 classes, 224 x 224: 11.7 M parameters."""
     from spikingjelly.activation_based.model.sew_resnet import sew_resnet18 as make
 
-    return make(cnf="ADD", spiking_neuron=_lif()), (3, 224, 224), 1, 1
+    return make(cnf="ADD", spiking_neuron=_lif()), (3, 224, 224), 2, 1
 
 
 def vggsnn() -> tuple[Any, tuple[int, ...], int, int]:
@@ -113,12 +114,10 @@ def prepared(name: str, seed: int) -> tuple[Any, Any]:
 
 def measure(name: str, seed: int) -> dict[str, Any]:
     """All figures of one network."""
-    import numpy as np
     import torch
+    from export_compare import compare
 
-    from filopodia import export, hardware
-    from filopodia.export.onnx_model import build, plan
-    from filopodia.export.onnx_run import run
+    from filopodia import export
 
     torch.set_num_threads(1)
     net, sample = prepared(name, seed)
@@ -141,26 +140,20 @@ def measure(name: str, seed: int) -> dict[str, Any]:
         folded = export.fold(net, short)
         golden = export.golden(folded, sample)
         ties = {n: int((trained.spikes[n] != s).sum()) for n, s in golden.spikes.items()}
-        exact = export.to_nir(folded, short)
-        export.write_nir(exact, path)
-        loose = [n for n, holds in exact.metadata["exact_sums"].items() if not holds]
-        torch_nir = export.from_nir(path).run(sample, record=golden.spikes).recorded
-        reference = hardware.simulate(hardware.load(path), sample.numpy()).spikes
-        ready = plan(exact)
-        onnx = run(build(ready, "scan", record=list(golden.spikes)), ready, "scan", {"input": sample.numpy()})
+    found = compare(folded, (sample,))
     return {
         "network": name,
         "parameters": dense // 4,
-        "neuron_steps": int(sum(s.size for s in golden.spikes.values())),
-        "rate": float(np.mean([s.mean() for s in golden.spikes.values()])),
+        "neuron_steps": found.neuron_steps,
+        "rate": found.spikes / found.neuron_steps,
         "silent_layers": [n for n, s in golden.spikes.items() if not s.any()],
         "ties_trained_to_nir": sum(unsnapped.values()),
         "ties_trained_to_folded": sum(ties.values()),
         "ties_by_layer": {n: count for n, count in ties.items() if count},
-        "order_dependent_layers": loose,
-        "differ_torch_nir": int(sum((torch_nir[n].numpy() != s).sum() for n, s in golden.spikes.items())),
-        "differ_reference": int(sum((reference[n] != s).sum() for n, s in golden.spikes.items())),
-        "differ_onnx": int(sum((onnx[n] != s).sum() for n, s in golden.spikes.items())),
+        "order_dependent_layers": found.loose,
+        "differ": found.differ,
+        "integer_neuron_steps": found.integer_steps,
+        "integers_refused": found.refused,
         **seconds,
         "memory_growth_over_dense_bytes": growth / dense,
         "nir_bytes_over_dense_bytes": size / dense,

@@ -9,7 +9,7 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import msgspec
@@ -18,14 +18,16 @@ import spikingjelly
 import torch
 
 import filopodia
-from filopodia.prune import DataSet, Epoch, TrainConfig, train
+from filopodia.prune import DataSet, Samples, TrainConfig, evaluate, train
+from filopodia.prune.data import info
 
+GLIMPSE = 500  # test samples looked at after every epoch
 RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The last epoch of one run, and what it took."""
+    """One run's finished network on the test samples, and what it took."""
 
     name: str
     seed: int
@@ -33,6 +35,7 @@ class Outcome:
     sparsity: float
     synapse_sparsity: float
     synops: float
+    macs: float  # those of the synops that are multiplications: of a layer fed with values
     strength: float
     firing_rate: float
     wall_s: float
@@ -47,28 +50,61 @@ def machine() -> dict[str, object]:
     return {"processor": _processor(), "cores": os.cpu_count(), "gpu": gpu, "load": os.getloadavg()[0], "versions": versions}
 
 
-def run(name: str, config: TrainConfig, data: DataSet | None = None) -> Outcome:
-    """Train one configuration and print a line when it is done."""
+def run(name: str, config: TrainConfig, data: DataSet) -> Outcome:
+    """Train one configuration, print a line when it is done. The finished network is measured; on the way a glimpse will do."""
     wall, cpu = time.perf_counter(), time.process_time()
-    last: Epoch | None = None
-    for event in train(config, data=data):
-        last = event
-        print(f"\r{name} seed {config.seed}: epoch {event.epoch}/{event.epochs} {event.test_accuracy:.2%}", end="", flush=True)
+    glimpse = Samples(data.test.images[:GLIMPSE], data.test.labels[:GLIMPSE])
+    training, last = train(config, data=DataSet(data.train, glimpse)), None
+    while True:
+        try:
+            last = next(training)
+        except StopIteration as end:
+            net = end.value
+            break
+        print(f"\r{name} seed {config.seed}: epoch {last.epoch}/{last.epochs} {last.test_accuracy:.2%}", end="", flush=True)
     assert last is not None
+    found = evaluate(net, data.test, config.data, info(config.data.name).classes)
+    costs = found.costs.values()
     outcome = Outcome(
         name=name,
         seed=config.seed,
-        accuracy=last.test_accuracy,
-        sparsity=last.sparsity,
-        synapse_sparsity=last.synapse_sparsity,
-        synops=last.synops,
+        accuracy=found.accuracy,
+        sparsity=1.0 - sum(cost.nonzero_weights for cost in costs) / sum(cost.weights for cost in costs),
+        synapse_sparsity=1.0 - sum(cost.nonzero_synapses for cost in costs) / sum(cost.synapses for cost in costs),
+        synops=sum(cost.synops for cost in costs),
+        macs=sum(cost.synops for cost in costs if cost.analog),
         strength=last.strength,
-        firing_rate=statistics.mean(last.firing_rates.values()),
+        firing_rate=statistics.mean(found.firing_rates.values()),
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
     )
     print(f"\r{line(outcome)}", flush=True)
     return outcome
+
+
+class Series:
+    """The runs of one benchmark, saved after each; what the file has of the same configuration already is not run again."""
+
+    def __init__(self, benchmark: str, base: TrainConfig, data: DataSet, *, kept: bool) -> None:
+        self.benchmark, self.base, self.data, self.kept = benchmark, base, data, kept
+        self.outcomes: list[Outcome] = []
+        path = RESULTS / f"{benchmark}.json"
+        if kept and path.exists():
+            saved = json.loads(path.read_text())
+            if saved["config"] == json.loads(msgspec.json.encode(base)):
+                known = {field.name for field in fields(Outcome)}
+                self.outcomes = [Outcome(**row) for row in saved["runs"] if set(row) == known]
+
+    def run(self, name: str, config: TrainConfig) -> Outcome:
+        """The outcome of this name and seed, from the file or from a new run."""
+        for outcome in self.outcomes:
+            if (outcome.name, outcome.seed) == (name, config.seed):
+                return outcome
+        outcome = run(name, config, self.data)
+        self.outcomes.append(outcome)
+        if self.kept:
+            save(self.benchmark, self.outcomes, self.base)
+        return outcome
 
 
 def line(o: Outcome) -> str:
@@ -107,7 +143,7 @@ def arguments(about: str | None, seeds: int = 3) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--seeds", type=int, default=seeds, help="runs, with seeds 0, 1, …")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/*.json")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/*.json; series go on from there")
     return parser
 
 

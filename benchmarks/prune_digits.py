@@ -6,9 +6,9 @@ python benchmarks/prune_digits.py [--seeds 3] [--target 0.9] [--save]
 from __future__ import annotations
 
 import msgspec
-from prune_common import arguments, machine, run, save, summary
+from prune_common import Series, arguments, machine, summary
 
-from filopodia.prune import recipe
+from filopodia.prune import load_data, recipe
 
 
 def main() -> None:
@@ -18,14 +18,13 @@ def main() -> None:
     options = parser.parse_args()
     print(machine())
     base = msgspec.structs.replace(recipe("digits"), threads=options.threads)
-    outcomes = []
+    base = msgspec.structs.replace(base, prune=msgspec.structs.replace(base.prune, target_sparsity=options.target))
+    series = Series("prune_digits", base, load_data(base.data), kept=options.save)
     for method in ("stds", "dense"):
-        prune = msgspec.structs.replace(base.prune, method=method, target_sparsity=options.target)
+        prune = msgspec.structs.replace(base.prune, method=method)
         for seed in range(options.seeds):
-            outcomes.append(run(method, msgspec.structs.replace(base, prune=prune, seed=seed)))
-    summary(outcomes)
-    if options.save:
-        save("prune_digits", outcomes, base)
+            series.run(method, msgspec.structs.replace(base, prune=prune, seed=seed))
+    summary(series.outcomes)
 
 
 if __name__ == "__main__":

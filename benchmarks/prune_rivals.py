@@ -1,17 +1,25 @@
 """STDS and its rivals on one network, one recipe, the same number of steps: accuracy, synapses and SynOps over seeds.
 
 python benchmarks/prune_rivals.py [--data digits|mnist|nmnist] [--targets 0.9 0.95 0.98] [--methods stds set …] [--save]
+
+With `--save` a run that is in the JSON already is not repeated, and the picture is drawn beside it.
 """
 
 from __future__ import annotations
 
-import msgspec
-from prune_common import arguments, machine, run, save, summary
+import statistics
 
-from filopodia.prune import TrainConfig, load_data, recipe
+import matplotlib.pyplot as plt
+import msgspec
+import torch
+from prune_common import RESULTS, Outcome, Series, arguments, machine, summary
+
+from filopodia.prune import DataSet, Samples, TrainConfig, load_data, recipe
 
 METHODS = (
     "stds",
+    "stds linear",
+    "stds sine",
     "soft_threshold",
     "grad_r",
     "gradual_magnitude",
@@ -21,14 +29,62 @@ METHODS = (
     "upr",
     "random",
 )
+AXES = {"sparsity": "zero weights, %", "synapse_sparsity": "zero synapses, %", "synops": "SynOps per sample, thousands"}
 
 
 def base_of(data: str) -> TrainConfig:
-    """One short recipe for all methods."""
+    """One short recipe for all methods: an MLP for MNIST, the small CSNN for N-MNIST."""
+    replace = msgspec.structs.replace
     if data == "mnist":
-        config = recipe("mnist-csnn")
-        return msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, train_samples=10_000), epochs=10)
+        config = recipe("mnist-mlp")
+        config = replace(
+            config, data=replace(config.data, train_samples=10_000, steps=2), net=replace(config.net, hidden=(256,))
+        )
+        return replace(config, epochs=6)
+    if data == "nmnist":
+        config = recipe("nmnist")
+        config = replace(config, data=replace(config.data, steps=4), net=replace(config.net, channels=(4, 16), hidden=(64,)))
+        return replace(config, epochs=15, rate_penalty=0.0)
     return recipe(data)
+
+
+def data_of(config: TrainConfig) -> DataSet:
+    """The data set; of N-MNIST's 1000 + 100 recordings 700 to learn and 400 to test on: 100 would leave it to chance."""
+    data = load_data(config.data)
+    if config.data.name != "nmnist":
+        return data
+    images = torch.cat([data.test.images, data.train.images])
+    labels = torch.cat([data.test.labels, data.train.labels])
+    return DataSet(Samples(images[400:], labels[400:]), Samples(images[:400], labels[:400]))
+
+
+def configured(base: TrainConfig, method: str, target: float) -> TrainConfig:
+    """The recipe with a method ("stds sine": that of a schedule)."""
+    name, _, schedule = method.partition(" ")
+    prune = msgspec.structs.replace(base.prune, method=name, target_sparsity=target, schedule=schedule or base.prune.schedule)
+    return msgspec.structs.replace(base, prune=prune)
+
+
+def picture(benchmark: str, outcomes: list[Outcome]) -> None:
+    """Accuracy against weight sparsity, synapse sparsity and SynOps, a line per method, means and standard deviations."""
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), sharey=True, layout="constrained")
+    methods = dict.fromkeys(outcome.name.rpartition(" ")[0] for outcome in outcomes if outcome.name != "dense")
+    for axis, (field, label) in zip(axes, AXES.items(), strict=True):
+        unit = 1e-3 if field == "synops" else 100.0
+        for index, method in enumerate(methods):
+            names = dict.fromkeys(o.name for o in outcomes if o.name.rpartition(" ")[0] == method)
+            groups = [[o for o in outcomes if o.name == name] for name in names]
+            x = [unit * statistics.mean(getattr(o, field) for o in group) for group in groups]
+            y = [100 * statistics.mean(o.accuracy for o in group) for group in groups]
+            sd = [100 * statistics.stdev(o.accuracy for o in group) if len(group) > 1 else 0.0 for group in groups]
+            style = {"linewidth": 2.5, "zorder": 3} if method.startswith("stds") else {"linewidth": 1.0}
+            axis.errorbar(x, y, sd, marker="o", capsize=2, color=f"C{index}" if index < 10 else "0.4", label=method, **style)
+        axis.set_xlabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("test accuracy, %")
+    axes[2].set_xscale("log")
+    axes[2].legend(fontsize="small")
+    figure.savefig(RESULTS / f"{benchmark}.svg")
 
 
 def main() -> None:
@@ -37,22 +93,18 @@ def main() -> None:
     parser.add_argument("--data", default="digits", choices=["digits", "mnist", "nmnist"])
     parser.add_argument("--targets", type=float, nargs="+", default=[0.9, 0.95, 0.98])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--epochs", type=int, default=0, help="other than the recipe's")
     options = parser.parse_args()
     print(machine())
     base = msgspec.structs.replace(base_of(options.data), threads=options.threads)
-    base = msgspec.structs.replace(base, epochs=options.epochs or base.epochs)
-    data = load_data(base.data)
+    series = Series(f"prune_rivals_{options.data}", base, data_of(base), kept=options.save)
     jobs = [("dense", 0.5), *((method, target) for target in options.targets for method in options.methods)]
-    outcomes = []
-    for method, target in jobs:
-        name = method if method == "dense" else f"{method} {target:.0%}"
-        for seed in range(options.seeds):
-            prune = msgspec.structs.replace(base.prune, method=method, target_sparsity=target)
-            outcomes.append(run(name, msgspec.structs.replace(base, prune=prune, seed=seed), data))
-    summary(outcomes)
+    for seed in range(options.seeds):
+        for method, target in jobs:
+            name = method if method == "dense" else f"{method} {target:.0%}"
+            series.run(name, msgspec.structs.replace(configured(base, method, target), seed=seed))
+    summary(series.outcomes)
     if options.save:
-        save(f"prune_rivals_{options.data}", outcomes, base)
+        picture(series.benchmark, series.outcomes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What STDS costs: the training step with it against the dense step, interleaved, medians.
 
-python benchmarks/prune_step_cost.py [--rounds 9] [--recipe digits] [--threads 2] [--save]
+python benchmarks/prune_step_cost.py [--rounds 9] [--recipes digits …] [--threads 2] [--save]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 import torch
 from prune_common import arguments, machine, save
 
-from filopodia.prune import DataSet, Samples, TrainConfig, recipe
+from filopodia.prune import RECIPES, DataSet, Samples, TrainConfig, recipe
 from filopodia.prune.data import info
 from filopodia.prune.loop import Run, one_pass, open_run
 
@@ -27,35 +27,39 @@ def opened(config: TrainConfig, method: str) -> Run:
     return open_run(msgspec.structs.replace(config, prune=prune, epochs=1000), DataSet(samples, samples))
 
 
-def main() -> None:
-    """Dense, STDS, dense, STDS, …"""
-    parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--recipe", default="digits", choices=["digits", "mnist-csnn", "mnist-mlp", "cifar10net"])
-    options = parser.parse_args()
-    print(machine())
-    config = msgspec.structs.replace(recipe(options.recipe), threads=options.threads)
+def cost(name: str, rounds: int, threads: int) -> dict[str, object]:
+    """Seconds of a dense and an STDS step, interleaved; on a CPU the time of all threads."""
+    config = msgspec.structs.replace(recipe(name), threads=threads)
     runs = {method: opened(config, method) for method in ("dense", "stds")}
     times: dict[str, list[float]] = {method: [] for method in runs}
-    for epoch in range(1, options.rounds + 2):
-        for method, run in runs.items():
-            began = time.perf_counter(), time.process_time()
+    for epoch in range(1, rounds + 2):
+        for method, run in runs.items() if epoch % 2 else reversed(runs.items()):
+            clock = time.process_time if run.device.type == "cpu" else time.perf_counter
+            began = clock()
             one_pass(run, epoch)
             if run.device.type == "cuda":
                 torch.cuda.synchronize()
             if epoch > 1:  # the first warms up
-                times[method].append(
-                    (time.process_time() - began[1] if run.device.type == "cpu" else time.perf_counter() - began[0]) / STEPS
-                )
+                times[method].append((clock() - began) / STEPS)
     medians = {method: statistics.median(values) for method, values in times.items()}
     ratios = [b / a for a, b in zip(times["dense"], times["stds"], strict=True)]
-    ratio = statistics.median(ratios)
     dense, stds = (medians[method] * 1e3 for method in ("dense", "stds"))
-    print(f"{options.recipe}: dense {dense:.1f} ms, STDS {stds:.1f} ms a step (on a CPU, the time of all threads)")
-    print(f"STDS / dense: median {ratio:.3f} of {len(ratios)} rounds, {min(ratios):.3f} … {max(ratios):.3f}")
+    ratio = statistics.median(ratios)
+    print(f"{name}: dense {dense:.1f} ms, STDS {stds:.1f} ms a step")
+    print(f"  STDS / dense: median {ratio:.3f} of {len(ratios)} rounds, {min(ratios):.3f} … {max(ratios):.3f}")
+    return {"recipe": name, "median_s": medians, "ratio": ratio, "ratios": ratios}
+
+
+def main() -> None:
+    """Dense, STDS, STDS, dense, …"""
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--recipes", nargs="+", default=["digits", "mnist-csnn", "mnist-mlp"], choices=sorted(RECIPES))
+    options = parser.parse_args()
+    print(machine())
+    rows = [cost(name, options.rounds, options.threads) for name in options.recipes]
     if options.save:
-        row = {"recipe": options.recipe, "median_s": medians, "ratio": ratio, "ratios": ratios}
-        save("prune_step_cost", [row], config)
+        save("prune_step_cost", rows)
 
 
 if __name__ == "__main__":

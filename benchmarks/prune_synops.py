@@ -1,8 +1,10 @@
-"""What lowers SynOps at which price in accuracy: a firing-rate penalty, a SynOps target, cost-weighted thresholds.
+"""SynOps at equal accuracy: plain STDS at several sparsities, against STDS told to land on a share of their SynOps.
 
-Plain STDS, without any of them, runs first at a weight sparsity; its SynOps per sample times each share is then the target.
+Plain STDS runs at each sparsity; the aware mode then gets `--share` times the mean SynOps of the first one as its target,
+with thresholds that grow with what each synapse costs (γ) and with a penalty on the hidden neurons' firing.
 
-python benchmarks/prune_synops.py [--data digits|mnist|nmnist] [--sparsity 0.9] [--penalties 0.05] [--shares 0.7] [--save]
+python benchmarks/prune_synops.py [--data digits|mnist|nmnist] [--sparsities 0.9 …] [--share 0.7] [--weighting 0.5]
+                                  [--penalty 0.05] [--save]
 """
 
 from __future__ import annotations
@@ -10,42 +12,38 @@ from __future__ import annotations
 import statistics
 
 import msgspec
-from prune_common import Outcome, arguments, machine, run, save, summary
-from prune_rivals import base_of
-
-from filopodia.prune import load_data
+from prune_common import Series, arguments, machine, summary
+from prune_rivals import base_of, configured, data_of
 
 
 def main() -> None:
-    """Run both."""
+    """Run both, and the aware mode without each of its two means."""
     parser = arguments(__doc__)
     parser.add_argument("--data", default="digits", choices=["digits", "mnist", "nmnist"])
-    parser.add_argument("--sparsity", type=float, default=0.9)
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.7])
-    parser.add_argument("--penalties", type=float, nargs="+", default=[0.02, 0.05, 0.1])
-    parser.add_argument("--weightings", type=float, nargs="+", default=[0.0, 0.25])
-    parser.add_argument("--epochs", type=int, default=0, help="other than the recipe's")
+    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.9])
+    parser.add_argument("--share", type=float, default=0.7)
+    parser.add_argument("--weighting", type=float, default=0.5)
+    parser.add_argument("--penalty", type=float, default=0.05)
     options = parser.parse_args()
     print(machine())
-    base = msgspec.structs.replace(base_of(options.data), threads=options.threads)
-    base = msgspec.structs.replace(base, epochs=options.epochs or base.epochs)
-    data = load_data(base.data)
+    base = msgspec.structs.replace(base_of(options.data), threads=options.threads, rate_penalty=0.0)
+    series = Series(f"prune_synops_{options.data}", base, data_of(base), kept=options.save)
 
-    def all_seeds(name: str, penalty: float, **prune: object) -> list[Outcome]:
-        config = msgspec.structs.replace(base, rate_penalty=penalty, prune=msgspec.structs.replace(base.prune, **prune))
-        return [run(name, msgspec.structs.replace(config, seed=seed), data) for seed in range(options.seeds)]
+    def all_seeds(name: str, penalty: float, **prune: object) -> float:
+        config = msgspec.structs.replace(configured(base, "stds", options.sparsities[0]), rate_penalty=penalty)
+        config = msgspec.structs.replace(config, prune=msgspec.structs.replace(config.prune, **prune))
+        runs = [series.run(name, msgspec.structs.replace(config, seed=seed)) for seed in range(options.seeds)]
+        return statistics.mean(run.synops for run in runs)
 
-    outcomes = all_seeds("plain", 0.0, target_sparsity=options.sparsity)
-    plain = statistics.mean(outcome.synops for outcome in outcomes)
-    for penalty in options.penalties:
-        outcomes += all_seeds(f"rate penalty {penalty}", penalty, target_sparsity=options.sparsity)
-    for share in options.shares:
-        for weighting in options.weightings:
-            name = f"target {share} × plain, γ {weighting}"
-            outcomes += all_seeds(name, 0.0, target_synops=plain * share, cost_weighting=weighting)
-    summary(outcomes)
-    if options.save:
-        save(f"prune_synops_{options.data}", outcomes, base)
+    plain, *_ = [all_seeds(f"plain {share:.1%}", 0.0, target_sparsity=share) for share in options.sparsities]
+    target = float(round(plain * options.share))
+    for weighting, penalty in dict.fromkeys(
+        [(0.0, 0.0), (options.weighting, 0.0), (0.0, options.penalty), (options.weighting, options.penalty)]
+    ):
+        name = f"target {target:.0f}, γ {weighting:g}, penalty {penalty:g}"
+        landed = all_seeds(name, penalty, target_synops=target, synapse_weighting=weighting)
+        print(f"{name}: {landed / plain:.3f} of plain, landed {landed / target - 1:+.2%} off the target")
+    summary(series.outcomes)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """What each NIR node computes in a step, in torch, float32: the arithmetic that `from_nir` runs and ONNX repeats.
 
-Every formula is written in the order of operations of SpikingJelly's neurons, so that the last bit agrees with what was
-trained. Parameters that are the same for all neurons become scalars.
+Rules, constants and the order of operations are the float reference's, which are SpikingJelly's, so that the last bit agrees
+with what was trained. Parameters that are the same for all neurons become scalars.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from filopodia.errors import UnsupportedError
-
-from .kernels import compact
-from .semantics import Semantics, text
+from filopodia.hardware.network.build import NEURONS
+from filopodia.hardware.network.network import Semantics
+from filopodia.hardware.network.neurons import prepare
 
 State = tuple[Tensor, ...]
 
@@ -51,40 +49,18 @@ class Linear(Cell):
         return F.linear(x, self.weight, self.bias)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class Window:
-    """A convolution's weight and sizes, as small as its metadata allows (see `kernels`)."""
-
-    weight: NDArray[Any]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...] | str
-    dilation: tuple[int, ...]
-    groups: int
-
-    @classmethod
-    def of(cls, node: Any) -> Window:
-        """The window of a NIR Conv1d or Conv2d."""
-        weight = np.asarray(node.weight)
-        rank = weight.ndim - 2
-        stride, dilation, groups = numbers(node.stride, rank), numbers(node.dilation, rank), int(node.groups)
-        if isinstance(node.padding, str | bytes):
-            return cls(weight, stride, text(node.padding), dilation, groups)
-        padding = numbers(node.padding, rank)
-        weight, padding, groups = compact(weight, padding, dilation, groups, node.metadata or {})
-        return cls(weight, stride, padding, dilation, groups)
-
-
 class Convolution(Cell):
     """torch's convolution; a bias of zeros is left out, which changes no value."""
 
     def __init__(self, node: Any) -> None:
         super().__init__()
-        window = Window.of(node)
-        weight, bias = window.weight, np.asarray(node.bias)
+        weight, bias = np.asarray(node.weight), np.asarray(node.bias)
         self.rank = weight.ndim - 2
         self.register_buffer("weight", tensor(weight))
         self.register_buffer("bias", tensor(bias) if bias.any() else None)
-        self.stride, self.dilation, self.padding, self.groups = window.stride, window.dilation, window.padding, window.groups
+        self.stride, self.dilation = numbers(node.stride, self.rank), numbers(node.dilation, self.rank)
+        self.padding = node.padding if isinstance(node.padding, str) else numbers(node.padding, self.rank)
+        self.groups = int(node.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, C, *space]."""
@@ -154,14 +130,11 @@ class Neuron(Cell):
 
     def __init__(self, node: Any, semantics: Semantics) -> None:
         super().__init__()
-        kind = type(node).__name__
-        self.kind, self.fires = kind, hasattr(node, "v_threshold")
-        self.states = ("i", "v") if kind.startswith("Cuba") else ("v",)
+        self.rule, found = constants(node, semantics)
+        self.fires, self.states = "threshold" in found, states_of(node)
         self.subtract, self.inclusive = semantics.reset == "subtract", semantics.comparison == ">="
-        numbers = constants(node, semantics)
-        self.undivided = numbers["tau"] is not None and undivided(node, semantics)
-        for key, value in numbers.items():
-            self.register_buffer(key, None if value is None else uniform(value))
+        for key in CONSTANTS:
+            self.register_buffer(key, uniform(found[key]) if key in found else None)
 
     def begin(self, like: Tensor) -> State:
         """Currents at 0, voltages at the leak where there is one, else at the reset voltage."""
@@ -174,17 +147,18 @@ class Neuron(Cell):
         current: State = ()
         v = state[-1]
         if "i" in self.states:
-            x = state[0] * c.i_keep + (x if c.i_gain is None else x * c.i_gain)
+            x = state[0] * c.syn_keep + (x if c.syn_gain is None else x * c.syn_gain)
             current = (x,)
         x = x if c.gain is None else x * c.gain
-        if c.tau is not None and c.undivided:
-            v = v - (v if c.leak is None else v - c.leak) / c.tau + x
-        elif c.tau is not None:
-            v = v + (x - (v if c.leak is None else v - c.leak)) / c.tau
-        elif c.v_keep is not None:
-            v = v * c.v_keep + x if c.leak is None else c.leak + (v - c.leak) * c.v_keep + x
-        else:
+        away = v if c.leak is None else v - c.leak
+        if self.rule == "integrate":
             v = v + x
+        elif self.rule == "divide":
+            v = v + (x - away) / c.steps
+        elif self.rule == "add":
+            v = v - away / c.steps + x
+        else:
+            v = away * c.keep + x if c.leak is None else c.leak + away * c.keep + x
         return v, current
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -195,68 +169,36 @@ class Neuron(Cell):
             return v, (*current, v)
         spikes = v >= c.threshold if self.inclusive else v > c.threshold
         out = spikes.to(x)
-        v = v - out * c.amount if self.subtract else torch.where(spikes, c.v_reset, v)
+        v = v - out * c.threshold if self.subtract else torch.where(spikes, c.v_reset, v)
         return out, (*current, v)
 
 
-def constants(node: Any, semantics: Semantics) -> dict[str, NDArray[Any] | None]:
-    """The float32 numbers of a neuron's step, computed in float64 and rounded once; None where an operation falls away.
+CONSTANTS = ("start", "gain", "leak", "steps", "keep", "syn_keep", "syn_gain", "threshold", "v_reset")
+NEUTRAL = {"start": 0.0, "gain": 1.0, "leak": 0.0, "syn_gain": 1.0}
 
-    IF, I              v + gain x
-    LIF, LI, Euler     v + (gain x - (v - leak)) / tau, or v - (v - leak) / tau + x where r = tau / dt
-    exponential        leak + (v - leak) v_keep + gain x
-    CubaLIF, CubaLI    i = i i_keep + i_gain x, v = leak + (v - leak) v_keep + gain i
+
+def constants(node: Any, semantics: Semantics) -> tuple[str, dict[str, NDArray[Any]]]:
+    """The rule of a neuron's step and its float32 numbers, as the float reference has them (`hardware.network.neurons`).
+
+    Numbers that the rule has no use for are left out, and those that would change nothing.
     """
-    dt, kind = semantics.dt, type(node).__name__
-    euler = semantics.discretization == "euler"
-    names = ("gain", "tau", "leak", "v_keep", "i_keep", "i_gain", "threshold", "amount", "v_reset", "start")
-    found: dict[str, Any] = dict.fromkeys(names)
-    found["gain"] = double(node.r)
-    if hasattr(node, "v_leak"):
-        found["leak"] = found["start"] = double(node.v_leak)
-    if kind in ("IF", "I"):
-        found["gain"] = double(node.r) * dt
-        found["start"] = double(node.v_reset) if kind == "IF" else None
-    elif kind in ("LIF", "LI") and euler:
-        found["tau"] = double(node.tau) / dt
-        if undivided(node, semantics):
-            found["gain"] = None
-    else:
-        share = _share(node.tau_mem if kind.startswith("Cuba") else node.tau, dt, euler)
-        found |= {"v_keep": 1.0 - share, "gain": share * double(node.r)}
-        if kind.startswith("Cuba"):
-            syn = _share(node.tau_syn, dt, euler)
-            found |= {"i_keep": 1.0 - syn, "i_gain": syn * double(node.w_in)}
-    if hasattr(node, "v_threshold"):
-        threshold = np.asarray(double(node.v_threshold), dtype=np.float32)
-        strict_of_inclusive = semantics.trained_comparison == ">=" and semantics.comparison == ">"
-        # a threshold lowered by one float32 for the strict comparison is subtracted as it was trained
-        amount = np.nextafter(threshold, np.float32(np.inf)) if strict_of_inclusive else threshold
-        found |= {"threshold": threshold, "v_reset": double(node.v_reset), "amount": amount}
-    single = {key: None if value is None else np.asarray(value, dtype=np.float32) for key, value in found.items()}
-    for key, neutral in (("gain", 1.0), ("i_gain", 1.0), ("leak", 0.0), ("start", 0.0)):
-        value = single[key]
-        if value is not None and bool((np.abs(value - np.float32(neutral)) < 1e-7).all()):
-            single[key] = None
-    return single
+    ready = prepare(node, semantics, np.dtype(np.float32))
+    unused = {"integrate": ("leak", "steps", "keep"), "divide": ("keep",), "add": ("keep", "gain"), "keep": ("steps",)}[
+        ready.rule
+    ]
+    found = {}
+    for key in CONSTANTS:
+        value = getattr(ready, key)
+        neutral = key in NEUTRAL and value is not None and bool((value == NEUTRAL[key]).all())
+        if value is not None and key not in unused and not neutral:
+            found[key] = value
+    return ready.rule, found
 
 
-def undivided(node: Any, semantics: Semantics) -> bool:
-    """Whether a LIF has r = tau / dt: SpikingJelly's decay_input=False, whose input is not divided by tau."""
-    ratio = double(node.tau) / semantics.dt
-    return bool((np.abs(double(node.r) / ratio - 1) < 1e-6).all()) and not bool((ratio == 1).all())
-
-
-def _share(tau: Any, dt: float, euler: bool) -> NDArray[np.float64]:
-    share = dt / double(tau) if euler else -np.expm1(-dt / double(tau))
-    return np.asarray(share)
-
-
-def double(values: Any) -> NDArray[np.float64]:
-    """As float64; axes along which an array repeats one value (a broadcast view) get length one."""
-    array = np.asarray(values)
-    one = array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
-    return np.asarray(one, dtype=np.float64)
+def states_of(node: Any) -> tuple[str, ...]:
+    """What a node remembers: "i" a current, "v" a voltage; nothing for stateless ones."""
+    kind = type(node).__name__
+    return () if kind not in NEURONS else ("i", "v") if kind.startswith("Cuba") else ("v",)
 
 
 def tensor(values: NDArray[Any]) -> Tensor:
@@ -278,8 +220,6 @@ def numbers(value: Any, rank: int) -> tuple[int, ...]:
     return tuple(flat * rank if len(flat) == 1 else flat)
 
 
-NEURONS = ("IF", "LIF", "CubaLIF", "I", "LI", "CubaLI")
-
 CELLS: dict[str, Callable[[Any], Cell]] = {
     "Input": lambda node: Same(),
     "Output": lambda node: Same(),
@@ -295,11 +235,7 @@ CELLS: dict[str, Callable[[Any], Cell]] = {
 }
 
 
-def cell(name: str, node: Any, semantics: Semantics) -> Cell:
-    """The cell of a NIR node. Raises UnsupportedError, by name, for a node that is not in the tables."""
+def cell(node: Any, semantics: Semantics) -> Cell:
+    """The cell of a node of a loaded network."""
     kind = type(node).__name__
-    if kind in NEURONS:
-        return Neuron(node, semantics)
-    if kind not in CELLS:
-        raise UnsupportedError(f"a {kind} node", where=name, allowed=", ".join(sorted({*CELLS, *NEURONS})))
-    return CELLS[kind](node)
+    return Neuron(node, semantics) if kind in NEURONS else CELLS[kind](node)

@@ -70,7 +70,7 @@ def _summed(
             total = one
             continue
         end = number if k == len(parts) - 1 else next(fresh)
-        ops[end] = Op(f"{op.name}.sum", Add(), (total, one), op.shape)
+        ops[end] = Op(f"{op.name}.sum", Add(), (total, one), op.shape, binary=op.binary and end == number)
         total = end
     return ops
 

@@ -1,13 +1,12 @@
-"""Grouped and non-square convolutions as nir 1.0.8 can check them, and back.
+"""Grouped and non-square convolutions as nir 1.0.8 can check them.
 
 Its type check takes a grouped convolution's input for too small and measures both axes with the kernel's height. So a grouped
 convolution is written with all its weights, zeros between the groups, and a non-square kernel with zeros around it, which
-computes exactly the same. The node's metadata says what it was ("groups", "kernel"), and `compact` undoes it.
+computes exactly the same. The node's metadata says what it was ("groups", "kernel"), and `hardware.load` undoes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,22 +38,3 @@ def _without_groups(weight: Floats, groups: int) -> Floats:
     for g in range(groups):
         wide[g * out : (g + 1) * out, g * per_group : (g + 1) * per_group] = weight[g * out : (g + 1) * out]
     return wide
-
-
-def compact(weight: Floats, padding: Sizes, dilation: Sizes, groups: int, said: Mapping[str, Any]) -> tuple[Floats, Sizes, int]:
-    """Weight, padding and groups as they were before `checkable`; as they are where the metadata does not say, or not truly."""
-    if "kernel" in said and len(said["kernel"]) == weight.ndim - 2:
-        kernel = tuple(int(k) for k in said["kernel"])
-        more = [(n - k) // 2 for n, k in zip(weight.shape[2:], kernel, strict=True)]
-        cut = tuple(slice(max(m, 0), n - max(m, 0)) for m, n in zip(more, weight.shape[2:], strict=True))
-        inside = weight[(slice(None), slice(None), *cut)]
-        if inside.shape[2:] == kernel and np.count_nonzero(inside) == np.count_nonzero(weight):
-            weight = inside
-            padding = tuple(p - d * m for p, d, m in zip(padding, dilation, more, strict=True))
-    wanted = int(said.get("groups", 1))
-    if groups == 1 and wanted > 1 and not weight.shape[0] % wanted and not weight.shape[1] % wanted:
-        out, per_group = weight.shape[0] // wanted, weight.shape[1] // wanted
-        parts = [weight[g * out : (g + 1) * out, g * per_group : (g + 1) * per_group] for g in range(wanted)]
-        if sum(np.count_nonzero(part) for part in parts) == np.count_nonzero(weight):
-            return np.concatenate(parts), padding, wanted
-    return weight, padding, groups

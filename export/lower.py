@@ -136,11 +136,11 @@ def pools_of_sequences(graph: Graph) -> Graph:
     return graph.with_ops(ops)
 
 
-def remaining_affine(graph: Graph) -> Graph:
+def remaining_affine(graph: Graph, kinds: tuple[type, ...] = (Norm, Shift)) -> Graph:
     """BatchNorms and constants that no layer before them could take become a layer of their own: a diagonal and a bias."""
     ops: dict[int, Op] = {}
     for number, op in graph.ops.items():
-        if isinstance(op.what, Norm | Shift):
+        if isinstance(op.what, kinds):
             ops[number] = replace(op, what=_diagonal(op))
         else:
             ops[number] = op
@@ -153,11 +153,10 @@ def _diagonal(op: Op) -> Dense | Conv:
     if shift is None or rank > 2:
         raise UnsupportedError("a constant that differs within a channel", where=op.name, allowed="one constant per channel")
     scale = op.what.scale if isinstance(op.what, Norm) else torch.ones(channels, dtype=torch.float64)
-    weight = torch.diag(scale).float()
     if rank == 0:
-        return Dense(weight, shift.float())
+        return Dense(torch.diag(scale).float(), shift.float())
     ones, zeros = (1,) * rank, (0,) * rank
-    return Conv(weight.reshape(channels, channels, *ones), shift.float(), ones, zeros, ones, 1)
+    return Conv(scale.float().reshape(channels, 1, *ones), shift.float(), ones, zeros, ones, channels)
 
 
 def drop_unread(graph: Graph) -> Graph:

@@ -18,7 +18,7 @@ from filopodia.errors import UnsupportedError
 
 from .containers import ONE_STEP, trace_one_step
 from .neurons import READERS, WITHOUT_SPIKES, known_class, read_neuron
-from .ops import Conv, Dense, Flat, Norm, Pool, Shape
+from .ops import Conv, Dense, Flat, Gain, Norm, Pool, Shape
 from .trace import Lead, Mark, Tracer, on_sequences
 
 Handler = Callable[[Tracer, Any, Mark, Shape, Shape], int]
@@ -198,11 +198,13 @@ def _average(tracer: Tracer, module: nn.AvgPool1d | nn.AvgPool2d, mark: Mark, sh
         raise UnsupportedError(
             "count_include_pad=False divides border windows differently", where=tracer.here, fix="count_include_pad=True"
         )
-    if getattr(module, "divisor_override", None) is not None:
-        raise UnsupportedError("divisor_override", where=tracer.here, allowed="the window's size as divisor")
     _whole_windows(tracer, module.ceil_mode, shape[-rank:], out[-rank:], kernel, stride, padding)
-    what = Pool("average", kernel, stride, padding)
-    return tracer.add(_name(tracer, "pool"), what, (mark.number,), out, module=module)
+    divisor = getattr(module, "divisor_override", None)
+    what = Pool("average" if divisor is None else "sum", kernel, stride, padding)
+    pooled = tracer.add(_name(tracer, "pool"), what, (mark.number,), out, module=module)
+    if divisor in (None, 1):
+        return pooled
+    return tracer.add(f"{_name(tracer, 'pool')}.divided", Gain(torch.tensor(1.0 / divisor)), (pooled,), out)
 
 
 def _whole_windows(tracer: Tracer, ceil: bool, shape: Shape, out: Shape, kernel: Shape, stride: Shape, padding: Shape) -> None:

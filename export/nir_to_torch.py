@@ -11,11 +11,12 @@ import nir
 import torch
 from torch import Tensor, nn
 
-from filopodia.errors import FileError, InputError, UnsupportedError
+from filopodia.errors import InputError
+from filopodia.hardware.network.network import Comparison, Discretization, Network, Reset
+from filopodia.hardware.network.reference import only_recurrent
 
 from .cells import Cell, State, cell
-from .order import order, sources
-from .semantics import semantics
+from .loaded import loaded
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,14 @@ class NirModule(nn.Module):
     Weights are buffers: the module computes, it is not made to be trained.
     """
 
-    def __init__(self, cells: Mapping[str, Cell], graph: nir.NIRGraph, step_mode: Literal["s", "m"]) -> None:
+    def __init__(self, network: Network, step_mode: Literal["s", "m"] = "m") -> None:
         super().__init__()
-        names = list(graph.nodes)
-        self.inputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
-        self.outputs = [name for name, node in graph.nodes.items() if isinstance(node, nir.Output)]
-        edges = [(str(a), str(b)) for a, b in graph.edges]
-        neurons = [name for name, one in cells.items() if one.states]
-        self.order, self.late = order(names, edges, neurons)
-        self.sources = sources(edges, names)
-        self.cells = nn.ModuleDict({_key(name): one for name, one in cells.items()})
-        self.shapes = {name: tuple(int(n) for n in graph.nodes[name].input_type["input"]) for name in self.inputs}
-        self.neuron_shapes = {name: tuple(int(n) for n in graph.nodes[name].input_type["input"]) for name in neurons}
-        self.metadata = graph.metadata
+        self.inputs, self.outputs = list(network.inputs), list(network.outputs)
+        self.order, self.late = list(network.nodes), frozenset(network.feedback)
+        self.sources = {name: list(network.sources(name)) for name in network.nodes}
+        self.cells = nn.ModuleDict({_key(name): cell(node, network.semantics) for name, node in network.nodes.items()})
+        self.silent_at_start = frozenset() if network.semantics.recurrent_input_at_start else only_recurrent(network)
+        self.shapes, self.metadata = network.shapes, network.metadata
         self.step_mode = step_mode
         self.state: NirState | None = None
 
@@ -108,7 +104,7 @@ class NirModule(nn.Module):
     def _by_layer(self, given: Mapping[str, Tensor], state: NirState | None, wanted: set[str]) -> Run:
         """All steps of a node before the next node: only where there are no cycles."""
         values: dict[str, Tensor] = {}
-        readers = {name: sum(name in into for into in self.sources.values()) for name in self.order}
+        readers = {name: sum(into.count(name) for into in self.sources.values()) for name in self.order}
         kept: dict[str, State] = {}
         for name in self.order:
             into = self.sources[name]
@@ -151,51 +147,42 @@ class NirModule(nn.Module):
                 values[name], kept[name] = one.advance(x, memory)
             else:
                 values[name] = one(x)
+                if state is None and name in self.silent_at_start:
+                    values[name] = torch.zeros_like(values[name])
         return values, NirState(kept, {source: values[source] for source, _ in self.late})
 
     def _silence(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What neurons sent before the first step: nothing."""
         x = next(iter(given.values()))
-        return {source: x.new_zeros((x.shape[0], *self.neuron_shapes[source])) for source, _ in self.late}
+        return {source: x.new_zeros((x.shape[0], *self.shapes[source])) for source, _ in self.late}
 
 
 def from_nir(
     graph: nir.NIRGraph | str | Path,
     *,
     dt: float | None = None,
-    discretization: str | None = None,
-    reset: str | None = None,
-    comparison: str | None = None,
+    discretization: Discretization | None = None,
+    reset: Reset | None = None,
+    comparison: Comparison | None = None,
+    recurrent_input_at_start: bool | None = None,
+    output_delay: int | None = None,
     step_mode: Literal["s", "m"] = "m",
 ) -> NirModule:
     """A torch module that computes what a NIR graph (or file) says, float32.
 
-    What NIR leaves open comes from the metadata; arguments win over it. Raises FileError for a file that cannot be read,
-    InputError for semantics that are missing or out of range, UnsupportedError, by node name, for nodes it does not know.
+    Files, options and errors are as for `hardware.load`: what NIR leaves open comes from the metadata, arguments win over it.
+    Raises UnsupportedError, by name, for Delay nodes and a delayed output.
     """
-    if not isinstance(graph, nir.NIRGraph):
-        graph = _read(Path(graph))
-    rules = semantics(graph, dt=dt, discretization=discretization, reset=reset, comparison=comparison)
-    cells = {}
-    for name, node in graph.nodes.items():
-        if isinstance(node, nir.NIRGraph):
-            raise UnsupportedError("a graph inside the graph", where=name, fix="hardware.load reads nested graphs")
-        cells[name] = cell(name, node, rules)
-    return NirModule(cells, graph, step_mode)
-
-
-def _read(path: Path) -> nir.NIRGraph:
-    if not path.is_file():
-        raise FileError(
-            "no such file", where=str(path), fix="export a model first: nir.write(path, export.to_nir(model, sample))"
-        )
-    try:
-        graph = nir.read(path)
-    except Exception as error:
-        raise FileError(
-            f"not a readable NIR file ({type(error).__name__}: {error})", where=str(path), allowed="a file written by nir.write"
-        ) from error
-    return graph
+    network = loaded(
+        graph,
+        dt=dt,
+        discretization=discretization,
+        reset=reset,
+        comparison=comparison,
+        recurrent_input_at_start=recurrent_input_at_start,
+        output_delay=output_delay,
+    )
+    return NirModule(network, step_mode)
 
 
 def _key(name: str) -> str:

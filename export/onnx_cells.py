@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from filopodia.errors import UnsupportedError
+from filopodia.hardware.network.network import Semantics
 
-from .cells import NEURONS, Window, constants, numbers, undivided
-from .semantics import Semantics
+from .cells import constants, numbers
 
 FLOAT = onnx.TensorProto.FLOAT
 
@@ -34,7 +34,7 @@ class Body:
 
     def do(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """One operator; returns the name of its output."""
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}:{operator}", **attributes))
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}/{operator}", **attributes))
         return output
 
 
@@ -48,42 +48,39 @@ class Wire:
 
 def affine(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """y = x W^T (+ b)."""
-    weight = body.constant(f"{name}.weight", np.ascontiguousarray(np.asarray(node.weight).T))
+    weight = body.constant(f"{name}/weight", np.ascontiguousarray(np.asarray(node.weight).T))
     if len(x.shape) != 1:
         raise UnsupportedError(f"an Affine on inputs of shape {list(x.shape)}", where=name, allowed="vectors")
     if not hasattr(node, "bias"):
         body.do("MatMul", [x.name, weight], out)
         return
-    body.do("MatMul", [x.name, weight], f"{out}:product")
-    body.do("Add", [f"{out}:product", body.constant(f"{name}.bias", node.bias)], out)
+    body.do("MatMul", [x.name, weight], f"{out}/product")
+    body.do("Add", [f"{out}/product", body.constant(f"{name}/bias", node.bias)], out)
 
 
 def conv(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """torch's convolution; a bias of zeros is left out."""
-    window = Window.of(node)
-    inputs = [x.name, body.constant(f"{name}.weight", window.weight)]
-    bias = np.asarray(node.bias)
+    weight, bias = np.asarray(node.weight), np.asarray(node.bias)
+    rank = weight.ndim - 2
+    inputs = [x.name, body.constant(f"{name}/weight", weight)]
     if bias.any():
-        inputs.append(body.constant(f"{name}.bias", bias))
-    padding: dict[str, Any]
-    if isinstance(window.padding, str):
-        padding = {"auto_pad": "SAME_UPPER" if window.padding == "same" else "VALID"}
-    else:
-        padding = {"pads": window.padding * 2}
-    sizes = {"kernel_shape": window.weight.shape[2:], "strides": window.stride, "dilations": window.dilation}
-    body.do("Conv", inputs, out, **sizes, group=window.groups, **padding)
+        inputs.append(body.constant(f"{name}/bias", bias))
+    same = isinstance(node.padding, str)  # loaded as a name only where the odd zero goes at the end, as in torch
+    padding: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if same else {"pads": numbers(node.padding, rank) * 2}
+    sizes = {"kernel_shape": weight.shape[2:], "strides": numbers(node.stride, rank), "dilations": numbers(node.dilation, rank)}
+    body.do("Conv", inputs, out, **sizes, group=int(node.groups), **padding)
 
 
 def pool(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """Sums of windows as a grouped convolution with ones; an average divides them, as torch does."""
     kernel, stride, padding = (numbers(v, 2) for v in (node.kernel_size, node.stride, node.padding))
     channels = x.shape[0]
-    ones = body.constant(f"{name}.ones", np.ones((channels, 1, *kernel)))
+    ones = body.constant(f"{name}/ones", np.ones((channels, 1, *kernel)))
     average = type(node).__name__ == "AvgPool2d"
-    total = f"{out}:sum" if average else out
+    total = f"{out}/sum" if average else out
     body.do("Conv", [x.name, ones], total, kernel_shape=kernel, strides=stride, pads=padding * 2, group=channels)
     if average:
-        body.do("Div", [total, body.constant(f"{name}.size", float(np.prod(kernel)))], out)
+        body.do("Div", [total, body.constant(f"{name}/size", float(np.prod(kernel)))], out)
 
 
 def flatten(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
@@ -91,18 +88,18 @@ def flatten(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     start = int(node.start_dim) % max(len(x.shape), 1)
     end = int(node.end_dim) % max(len(x.shape), 1)
     merged = (*x.shape[:start], int(np.prod(x.shape[start : end + 1])), *x.shape[end + 1 :])
-    body.do("Reshape", [x.name, body.constant(f"{name}.shape", [0, *merged], np.int64)], out)
+    body.do("Reshape", [x.name, body.constant(f"{name}/shape", [0, *merged], np.int64)], out)
 
 
 def scale(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """y = x * s."""
-    body.do("Mul", [x.name, body.constant(f"{name}.scale", _scalar(node.scale))], out)
+    body.do("Mul", [x.name, body.constant(f"{name}/scale", _scalar(node.scale))], out)
 
 
 def threshold(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
     """1 where x > threshold."""
-    body.do("Greater", [x.name, body.constant(f"{name}.threshold", _scalar(node.threshold))], f"{out}:over")
-    body.do("Cast", [f"{out}:over"], out, to=FLOAT)
+    body.do("Greater", [x.name, body.constant(f"{name}/threshold", _scalar(node.threshold))], f"{out}/over")
+    body.do("Cast", [f"{out}/over"], out, to=FLOAT)
 
 
 def same(body: Body, name: str, node: Any, x: Wire, out: str) -> None:
@@ -128,33 +125,29 @@ def neuron(
     body: Body, name: str, node: Any, semantics: Semantics, x: str, before: dict[str, str], out: str, after: dict[str, str]
 ) -> None:
     """One step of a neuron: from input `x` and states `before` to output `out` and states `after` ("v", and "i" for Cuba)."""
-    found = constants(node, semantics)
-    known = {
-        key: body.constant(f"{name}.{key}", _scalar(value))
-        for key, value in found.items()
-        if value is not None and key != "start"
-    }
+    rule, found = constants(node, semantics)
+    known = {key: body.constant(f"{name}/{key}", _scalar(value)) for key, value in found.items() if key != "start"}
     v = before["v"]
 
     def do(operator: str, left: str, right: str, tag: str) -> str:
-        return body.do(operator, [left, right], f"{out}:{tag}")
+        return body.do(operator, [left, right], f"{out}/{tag}")
 
     def scaled(value: str, key: str) -> str:
         return do("Mul", value, known[key], f"times_{key}") if key in known else value
 
     if "i" in before:
-        x = body.do("Add", [do("Mul", before["i"], known["i_keep"], "kept_i"), scaled(x, "i_gain")], after["i"])
+        x = body.do("Add", [do("Mul", before["i"], known["syn_keep"], "kept_i"), scaled(x, "syn_gain")], after["i"])
     x = scaled(x, "gain")
     away = do("Sub", v, known["leak"], "away") if "leak" in known else v
-    if "tau" in known and undivided(node, semantics):
-        v = do("Add", do("Sub", v, do("Div", away, known["tau"], "leaked"), "less"), x, "charged")
-    elif "tau" in known:
-        v = do("Add", v, do("Div", do("Sub", x, away, "drive"), known["tau"], "change"), "charged")
-    elif "v_keep" in known:
-        kept = do("Mul", away, known["v_keep"], "kept_v")
-        v = do("Add", do("Add", known["leak"], kept, "rested") if "leak" in known else kept, x, "charged")
-    else:
+    if rule == "integrate":
         v = do("Add", v, x, "charged")
+    elif rule == "divide":
+        v = do("Add", v, do("Div", do("Sub", x, away, "drive"), known["steps"], "change"), "charged")
+    elif rule == "add":
+        v = do("Add", do("Sub", v, do("Div", away, known["steps"], "leaked"), "less"), x, "charged")
+    else:
+        kept = do("Mul", away, known["keep"], "kept_v")
+        v = do("Add", do("Add", known["leak"], kept, "rested") if "leak" in known else kept, x, "charged")
     if not hasattr(node, "v_threshold"):
         body.do("Identity", [v], after["v"])
         body.do("Identity", [v], out)
@@ -162,15 +155,9 @@ def neuron(
     over = do("GreaterOrEqual" if semantics.comparison == ">=" else "Greater", v, known["threshold"], "over")
     body.do("Cast", [over], out, to=FLOAT)
     if semantics.reset == "subtract":
-        body.do("Sub", [v, do("Mul", out, known["amount"], "taken")], after["v"])
+        body.do("Sub", [v, do("Mul", out, known["threshold"], "taken")], after["v"])
     else:
         body.do("Where", [over, known["v_reset"], v], after["v"])
-
-
-def states_of(node: Any) -> tuple[str, ...]:
-    """What a node remembers: "i" a current, "v" a voltage; nothing for stateless ones."""
-    kind = type(node).__name__
-    return () if kind not in NEURONS else ("i", "v") if kind.startswith("Cuba") else ("v",)
 
 
 def _scalar(values: Any) -> NDArray[np.float32]:
@@ -185,7 +172,7 @@ def sparse_initializer(name: str, values: NDArray[Any]) -> onnx.SparseTensorProt
     places = np.flatnonzero(flat)
     return helper.make_sparse_tensor(
         numpy_helper.from_array(flat[places], name),
-        numpy_helper.from_array(places.astype(np.int64), f"{name}:places"),
+        numpy_helper.from_array(places.astype(np.int64), f"{name}/places"),
         values.shape,
     )
 

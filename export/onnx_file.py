@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from filopodia.errors import FilopodiaError, InputError
+from filopodia.hardware.network.build import SPIKING
 
-from .nir_to_torch import from_nir
+from .nir_to_torch import NirModule
 from .onnx_model import Form, Plan, build, plan
 from .onnx_run import run
 from .torch_to_nir import to_nir
@@ -46,8 +47,8 @@ def to_onnx(
     spike of every layer must be what the graph gives in torch, else FilopodiaError names the first layer and step that differ.
     """
     graph = model if isinstance(model, nir.NIRGraph) else to_nir(model, sample, dt=1e-3 if dt is None else dt)
-    inputs = _sequences(model, graph, sample)
     ready = plan(graph, dt=dt)
+    inputs = _sequences(model, ready.inputs, sample)
     steps = next(iter(inputs.values())).shape[0]
     made = build(ready, form, steps=steps, sparse=sparse)
     onnx.checker.check_model(made, full_check=not sparse)  # onnx 1.23 cannot infer shapes through sparse initialisers
@@ -69,14 +70,12 @@ def save(model: onnx.ModelProto, path: str | Path) -> Path:
 
 def check(ready: Plan, form: Form, inputs: Arrays, *, sparse: bool = False) -> None:
     """Run the model with all spiking layers given out, and compare with the graph in torch, step by step."""
-    spiking = [
-        name for name, node in ready.graph.nodes.items() if hasattr(node, "v_threshold") or type(node).__name__ == "Threshold"
-    ]
+    spiking = [name for name, node in ready.network.nodes.items() if type(node).__name__ in SPIKING]
     steps = next(iter(inputs.values())).shape[0]
     found = run(build(ready, form, steps=steps, record=spiking, sparse=sparse), ready, form, inputs)
-    module = from_nir(ready.graph, dt=ready.rules.dt)
+    module = NirModule(ready.network)
     expected = module.run({name: torch.from_numpy(x) for name, x in inputs.items()}, record=spiking)
-    for name in [*(n for n in ready.order if n in spiking)]:
+    for name in spiking:
         differs = found[name] != expected.recorded[name].numpy()
         if differs.any():
             step = int(np.argmax(differs.reshape(steps, -1).any(axis=1)))
@@ -90,9 +89,8 @@ def check(ready: Plan, form: Form, inputs: Arrays, *, sparse: bool = False) -> N
             raise FilopodiaError("onnxruntime and torch give different outputs", where=f"{name} (ONNX, {form})")
 
 
-def _sequences(model: nn.Module | nir.NIRGraph, graph: nir.NIRGraph, sample: Sample) -> dict[str, NDArray[Any]]:
+def _sequences(model: nn.Module | nir.NIRGraph, names: Sequence[str], sample: Sample) -> dict[str, NDArray[Any]]:
     """The sample as [T, N, *shape] by input node."""
-    names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if isinstance(model, nir.NIRGraph):
         given = (
             list(sample.values()) if isinstance(sample, Mapping) else [sample] if isinstance(sample, Tensor) else list(sample)

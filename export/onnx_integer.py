@@ -68,8 +68,8 @@ def build_program(program: Program, form: Literal["scan", "step"], *, record: bo
     out = [layer.name for layer in program.layers] if record else list(program.outputs)
     states = states_of(program)
     body = Body()
-    inputs = {x.name: (x.name if form == "step" else f"{x.name}:now") for x in program.inputs}
-    before = {name: (name if form == "step" else f"{name}:before") for name in states}
+    inputs = {x.name: (x.name if form == "step" else f"{x.name}/now") for x in program.inputs}
+    before = {name: (name if form == "step" else f"{name}/before") for name in states}
     after = {name: f"{name}.next" for name in states}
     _write(program, body, inputs, before, after)
     entering = [_info(inputs[x.name], ["batch"], State(x.shape, _kind(x))) for x in program.inputs]
@@ -138,21 +138,19 @@ def _constants(body: Body) -> list[onnx.TensorProto]:
 
 def _scan(program: Program, step: onnx.GraphProto, states: Mapping[str, State], body: Body, out: list[str]) -> onnx.GraphProto:
     outer = Body(constants=body.constants)
-    outer.do("Shape", [program.inputs[0].name], "batch:size", start=1, end=2)
+    outer.do("Shape", [program.inputs[0].name], "/batch", start=1, end=2)
     rest = []
     for name, state in states.items():
-        sizes = outer.do(
-            "Concat", ["batch:size", outer.constant(f"{name}.shape", state.shape, np.int64)], f"{name}:sizes", axis=0
-        )
+        sizes = outer.do("Concat", ["/batch", outer.constant(f"{name}/shape", state.shape, np.int64)], f"{name}/sizes", axis=0)
         zero = helper.make_tensor("value", state.kind, [1], [0])
-        rest.append(outer.do("ConstantOfShape", [sizes], f"{name}:rest", value=zero))
+        rest.append(outer.do("ConstantOfShape", [sizes], f"{name}/rest", value=zero))
     inputs = [x.name for x in program.inputs]
-    ends = [*(f"{name}:last" for name in states), *(f"{name}:all" for name in out)]
+    ends = [*(f"{name}/last" for name in states), *(f"{name}/all" for name in out)]
     outer.nodes.append(
         helper.make_node("Scan", [*rest, *inputs], ends, name="over_time", body=step, num_scan_inputs=len(inputs))
     )
     for name in out:
-        outer.do("Identity", [f"{name}:all"], name)
+        outer.do("Identity", [f"{name}/all"], name)
     lead = ["steps", "batch"]
     given = [_info(x.name, lead, State(x.shape, _kind(x))) for x in program.inputs]
     sent = [_info(name, lead, State(program.nodes[name].shape, UINT8)) for name in out]
@@ -169,12 +167,12 @@ def _write(
         for index, connection in enumerate(program.into(layer.name)):
             lag = program.lag(connection)
             message = before[f"{connection.source}.sent{lag}"] if lag else values[connection.source]
-            part = _arriving(program, body, connection, message, f"{layer.name}:from{index}")
-            total = part if not total else body.do("Add", [total, part], f"{part}:sum")
+            part = _arriving(program, body, connection, message, f"{layer.name}/from{index}")
+            total = part if not total else body.do("Add", [total, part], f"{part}/sum")
         if not total:
-            zero = body.constant("zero", 0, np.int64)
+            zero = body.constant("/zero", 0, np.int64)
             total = body.do(
-                "Mul", [_wide(body, before[f"{layer.name}.u"], f"{layer.name}:none"), zero], f"{layer.name}:silence"
+                "Mul", [_wide(body, before[f"{layer.name}.u"], f"{layer.name}/none"), zero], f"{layer.name}/silence"
             )
         _update(body, layer, total, before, after)
         values[layer.name] = layer.name
@@ -186,23 +184,23 @@ def _write(
 
 
 def _wide(body: Body, x: str, name: str) -> str:
-    return body.do("Cast", [x], f"{name}:wide", to=INT64)
+    return body.do("Cast", [x], f"{name}/wide", to=INT64)
 
 
 def _wrap32(body: Body, x: str, name: str) -> str:
     """The low 32 bits of an int64, as int64."""
-    return _wide(body, body.do("Cast", [x], f"{name}:low", to=INT32), f"{name}:low")
+    return _wide(body, body.do("Cast", [x], f"{name}/low", to=INT32), f"{name}/low")
 
 
 def _shift(body: Body, x: str, exponent: int, name: str) -> str:
     """x * 2^exponent; a right shift rounds down."""
     if exponent == 0:
         return x
-    power = body.constant(f"two^{abs(exponent)}", 2 ** abs(exponent), np.int64)
+    power = body.constant(f"/two^{abs(exponent)}", 2 ** abs(exponent), np.int64)
     if exponent > 0:
-        return body.do("Mul", [x, power], f"{name}:shifted")
-    below = body.do("Mod", [x, power], f"{name}:below")
-    return body.do("Div", [body.do("Sub", [x, below], f"{name}:floor"), power], f"{name}:shifted")
+        return body.do("Mul", [x, power], f"{name}/shifted")
+    below = body.do("Mod", [x, power], f"{name}/below")
+    return body.do("Div", [body.do("Sub", [x, below], f"{name}/floor"), power], f"{name}/shifted")
 
 
 def _digits(values: Integers) -> list[tuple[int, NDArray[np.int8]]]:
@@ -221,20 +219,20 @@ def _bytes(body: Body, program: Program, connection: Connection, message: str, n
     node = program.nodes[connection.source]
     if _kind(node) == UINT8:
         return [(1, message)]
-    zero, base = body.constant("zero", 0, np.int64), body.constant("two^7", 128, np.int64)
+    zero, base = body.constant("/zero", 0, np.int64), body.constant("/two^7", 128, np.int64)
     wide = _wide(body, message, name)
     if connection.message_bits == 0:
-        sent = body.do("Not", [body.do("Equal", [wide, zero], f"{name}:silent")], f"{name}:sent")
-        return [(1, body.do("Cast", [sent], f"{name}:bit", to=UINT8))]
+        sent = body.do("Not", [body.do("Equal", [wide, zero], f"{name}/silent")], f"{name}/sent")
+        return [(1, body.do("Cast", [sent], f"{name}/bit", to=UINT8))]
     bits = node.message_bits if isinstance(node, Input) else 1
     parts = []
     for sign, tag in ((1, "plus"), (-1, "minus")):
-        one = body.constant(f"sign{sign}", sign, np.int64)
-        rest = body.do("Max", [body.do("Mul", [wide, one], f"{name}:{tag}:signed"), zero], f"{name}:{tag}")
+        one = body.constant(f"/sign{sign}", sign, np.int64)
+        rest = body.do("Max", [body.do("Mul", [wide, one], f"{name}/{tag}/signed"), zero], f"{name}/{tag}")
         for k in range(-(-bits // 7)):
-            low = body.do("Mod", [rest, base], f"{name}:{tag}:{k}")
-            parts.append((sign * 128**k, body.do("Cast", [low], f"{name}:{tag}:{k}:byte", to=UINT8)))
-            rest = body.do("Div", [rest, base], f"{name}:{tag}:{k}:rest")
+            low = body.do("Mod", [rest, base], f"{name}/{tag}/{k}")
+            parts.append((sign * 128**k, body.do("Cast", [low], f"{name}/{tag}/{k}/byte", to=UINT8)))
+            rest = body.do("Div", [rest, base], f"{name}/{tag}/{k}/rest")
     return parts
 
 
@@ -250,34 +248,34 @@ def _arriving(program: Program, body: Body, connection: Connection, message: str
     total = ""
     parts = itertools.product(enumerate(_digits(weight)), enumerate(_bytes(body, program, connection, message, name)))
     for (i, (by, digit)), (j, (times, part)) in parts:
-        tag = f"{name}:{i}{j}"
+        tag = f"{name}/{i}{j}"
         if isinstance(synapses, Conv):
             g = grid(connection, source.shape, target.shape)
-            shape = body.constant(f"{connection.name}:image", [0, g.c_in, g.h_in, g.w_in], np.int64)
-            image = body.do("Reshape", [part, shape], f"{tag}:image")
-            kernel = body.constant(f"{name}.weight{i}", digit, np.int8)
+            shape = body.constant(f"{connection.name}/image", [0, g.c_in, g.h_in, g.w_in], np.int64)
+            image = body.do("Reshape", [part, shape], f"{tag}/image")
+            kernel = body.constant(f"{name}/weight{i}", digit, np.int8)
             sizes = {"strides": synapses.stride, "dilations": synapses.dilation, "pads": synapses.padding * 2}
             product = body.do(
-                "ConvInteger", [image, kernel], f"{tag}:product", kernel_shape=digit.shape[2:], group=synapses.groups, **sizes
+                "ConvInteger", [image, kernel], f"{tag}/product", kernel_shape=digit.shape[2:], group=synapses.groups, **sizes
             )
         else:
             flat = body.do(
-                "Reshape", [part, body.constant(f"{connection.name}:flat", [0, source.size], np.int64)], f"{tag}:flat"
+                "Reshape", [part, body.constant(f"{connection.name}/flat", [0, source.size], np.int64)], f"{tag}/flat"
             )
-            product = body.do("MatMulInteger", [flat, body.constant(f"{name}.weight{i}", digit.T, np.int8)], f"{tag}:product")
+            product = body.do("MatMulInteger", [flat, body.constant(f"{name}/weight{i}", digit.T, np.int8)], f"{tag}/product")
         scaled = _wide(body, product, tag)
         if by * times != 1:
-            scaled = body.do("Mul", [scaled, body.constant(f"times{by * times}", by * times, np.int64)], f"{tag}:scaled")
-        total = scaled if not total else body.do("Add", [total, scaled], f"{tag}:total")
+            scaled = body.do("Mul", [scaled, body.constant(f"/times{by * times}", by * times, np.int64)], f"{tag}/scaled")
+        total = scaled if not total else body.do("Add", [total, scaled], f"{tag}/total")
     if isinstance(synapses, Conv):
         total = _shift(body, total, connection.weight_exp, name)
-        half, whole = body.constant("half24", STATE_LIMIT, np.int64), body.constant("two^24", 2 * STATE_LIMIT, np.int64)
-        up = body.do("Mod", [body.do("Add", [total, half], f"{name}:up"), whole], f"{name}:mod")
-        total = body.do("Sub", [up, half], f"{name}:wrapped")
+        half, whole = body.constant("/half24", STATE_LIMIT, np.int64), body.constant("/two^24", 2 * STATE_LIMIT, np.int64)
+        up = body.do("Mod", [body.do("Add", [total, half], f"{name}/up"), whole], f"{name}/mod")
+        total = body.do("Sub", [up, half], f"{name}/wrapped")
     else:
-        total = _wrap32(body, _shift(body, _wrap32(body, total, f"{name}:sum"), connection.weight_exp, name), f"{name}:moved")
-    shape = body.constant(f"{target.name}:shape", [0, *target.shape], np.int64)
-    return body.do("Reshape", [total, shape], f"{name}:arrived")
+        total = _wrap32(body, _shift(body, _wrap32(body, total, f"{name}/sum"), connection.weight_exp, name), f"{name}/moved")
+    shape = body.constant(f"{target.name}/shape", [0, *target.shape], np.int64)
+    return body.do("Reshape", [total, shape], f"{name}/arrived")
 
 
 def _update(body: Body, layer: Layer, arrived: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -285,34 +283,34 @@ def _update(body: Body, layer: Layer, arrived: str, before: Mapping[str, str], a
     name = layer.name
 
     def number(key: str, values: Any) -> str:
-        return body.constant(f"{name}.{key}", np.asarray(values, dtype=np.int64), np.int64)
+        return body.constant(f"{name}/{key}", np.asarray(values, dtype=np.int64), np.int64)
 
     def do(operator: str, inputs: list[str], tag: str) -> str:
-        return body.do(operator, inputs, f"{name}:{tag}")
+        return body.do(operator, inputs, f"{name}/{tag}")
 
-    per_mille = body.constant("two^12", 4096, np.int64)
+    per_mille = body.constant("/two^12", 4096, np.int64)
     limit, minus, whole = (body.constant(key, value, np.int64) for key, value in _LIMITS.items())
-    u = _wide(body, before[f"{name}.u"], f"{name}:u")
+    u = _wide(body, before[f"{name}.u"], f"{name}/u")
     u = do("Div", [do("Mul", [u, number("u_keep", 4095 - layer.du.astype(np.int64))], "u_kept"), per_mille], "u_decayed")
-    a = _wrap32(body, arrived, f"{name}:a")
-    u = do("Add", [u, _wrap32(body, _shift(body, a, 6, f"{name}:a"), f"{name}:a64")], "u_new")
-    u = _wrap32(body, u, f"{name}:u_new")
+    a = _wrap32(body, arrived, f"{name}/a")
+    u = do("Add", [u, _wrap32(body, _shift(body, a, 6, f"{name}/a"), f"{name}/a64")], "u_new")
+    u = _wrap32(body, u, f"{name}/u_new")
     u = do("Where", [do("Greater", [u, limit], "u_high"), do("Sub", [u, whole], "u_less"), u], "u_below")
     u = do("Where", [do("LessOrEqual", [u, minus], "u_low"), do("Add", [u, whole], "u_more"), u], "u_held")
     body.do("Cast", [u], after[f"{name}.u"], to=INT32)
-    v = _wide(body, before[f"{name}.v"], f"{name}:v")
+    v = _wide(body, before[f"{name}.v"], f"{name}/v")
     v = do("Div", [do("Mul", [v, number("v_keep", 4096 - layer.dv.astype(np.int64))], "v_kept"), per_mille], "v_decayed")
     bias = number(
         "bias", layer.bias.astype(np.int64) * 2**layer.bias_exp if layer.bias_exp >= 0 else layer.bias >> -layer.bias_exp
     )
-    v = _wrap32(body, do("Add", [do("Add", [v, u], "v_fed"), bias], "v_new"), f"{name}:v_new")
-    top, bottom = body.constant("v_top", STATE_LIMIT - 1, np.int64), body.constant("v_bottom", 1 - STATE_LIMIT, np.int64)
+    v = _wrap32(body, do("Add", [do("Add", [v, u], "v_fed"), bias], "v_new"), f"{name}/v_new")
+    top, bottom = body.constant("/v_top", STATE_LIMIT - 1, np.int64), body.constant("/v_bottom", 1 - STATE_LIMIT, np.int64)
     v = do("Max", [do("Min", [v, top], "v_capped"), bottom], "v_held")
     threshold = number("threshold", layer.vth.astype(np.int64) << 6)
     fired = do("Greater", [v, threshold], "fired")
     body.do("Cast", [fired], name, to=UINT8)
-    rest = do("Sub", [v, threshold], "v_taken") if layer.reset == "subtract" else body.constant("zero", 0, np.int64)
+    rest = do("Sub", [v, threshold], "v_taken") if layer.reset == "subtract" else body.constant("/zero", 0, np.int64)
     body.do("Cast", [do("Where", [fired, rest, v], "v_after")], after[f"{name}.v"], to=INT32)
 
 
-_LIMITS = {"u_limit": STATE_LIMIT, "u_minus": -STATE_LIMIT, "u_whole": 2 * STATE_LIMIT}
+_LIMITS = {"/u_limit": STATE_LIMIT, "/u_minus": -STATE_LIMIT, "/u_whole": 2 * STATE_LIMIT}

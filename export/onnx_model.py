@@ -4,13 +4,14 @@
     scan      inputs and outputs [T, batch, *shape], any T, from rest: the step inside an ONNX Scan
     unrolled  the same for one fixed number of steps, for runtimes without Scan
 
+Whatever else has a name in the model has a slash in it, which names of NIR nodes do not have.
 States start at the values in the model's metadata ("states": JSON), 0 unless it says otherwise.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,11 +21,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from .cells import NEURONS, constants
-from .onnx_cells import FLOAT, STATELESS, Body, Wire, initializer, is_sparse, neuron, sparse_initializer, states_of
-from .order import order, sources
-from .semantics import Semantics, semantics
-from .shapes import shapes as output_shapes
+from filopodia.errors import UnsupportedError
+from filopodia.hardware.network.network import Network
+from filopodia.hardware.network.reference import only_recurrent
+
+from .cells import constants, states_of
+from .loaded import loaded
+from .onnx_cells import FLOAT, STATELESS, Body, Wire, initializer, is_sparse, neuron, sparse_initializer
 
 Form = Literal["step", "scan", "unrolled"]
 OPSET, IR_VERSION = 18, 9
@@ -32,44 +35,45 @@ OPSET, IR_VERSION = 18, 9
 
 @dataclass(frozen=True)
 class Plan:
-    """A NIR graph ready to be written: order, edges, shapes, and the states it carries from step to step."""
+    """A network ready to be written: the states it carries from step to step, and their first values."""
 
-    graph: nir.NIRGraph
-    rules: Semantics
-    order: Sequence[str]
-    late: Collection[tuple[str, str]]
-    sources: Mapping[str, Sequence[str]]
-    shapes: Mapping[str, tuple[int, ...]]
+    network: Network
     states: Mapping[str, tuple[int, ...]]  # state name -> shape
     starts: Mapping[str, NDArray[np.float32]]  # state name -> value before the first step, where it is not 0
 
     @property
-    def inputs(self) -> list[str]:
+    def inputs(self) -> tuple[str, ...]:
         """Input nodes."""
-        return [name for name, node in self.graph.nodes.items() if isinstance(node, nir.Input)]
+        return self.network.inputs
 
     @property
-    def outputs(self) -> list[str]:
+    def outputs(self) -> tuple[str, ...]:
         """Output nodes."""
-        return [name for name, node in self.graph.nodes.items() if isinstance(node, nir.Output)]
+        return self.network.outputs
 
 
 def plan(graph: nir.NIRGraph, *, dt: float | None = None) -> Plan:
-    """Order a graph and list its states."""
-    rules = semantics(graph, dt=dt)
-    edges = [(str(a), str(b)) for a, b in graph.edges]
-    neurons = [name for name, node in graph.nodes.items() if type(node).__name__ in NEURONS]
-    ordered, late = order(graph.nodes, edges, neurons)
-    into = sources(edges, graph.nodes)
-    shapes = output_shapes(graph.nodes, ordered, into)
-    states = {f"{name}.{state}": shapes[name] for name in ordered for state in states_of(graph.nodes[name])}
-    states |= {f"{source}.sent": shapes[source] for source in dict.fromkeys(source for source, _ in sorted(late))}
+    """Load a graph and list its states."""
+    network = loaded(graph, dt=dt)
+    if not network.semantics.recurrent_input_at_start and (silent := only_recurrent(network)):
+        raise UnsupportedError(
+            "recurrent_input_at_start = False: the first step is another computation than the rest",
+            where=f"node {min(silent)!r}",
+            allowed="True",
+        )
+    nodes, shapes = network.nodes, network.shapes
+    states = {f"{name}.{state}": shapes[name] for name, node in nodes.items() for state in states_of(node)}
+    states |= {f"{source}.sent": shapes[source] for source in dict.fromkeys(source for source, _ in network.feedback)}
+    taken = {*states, *(f"{state}.next" for state in states)} & set(nodes)
+    if taken:
+        raise UnsupportedError("this node has the name of another node's state", where=min(taken), fix="rename the node")
     starts = {}
-    for name in neurons:
-        start = constants(graph.nodes[name], rules)["start"]
-        if start is not None:
-            starts[f"{name}.v"] = np.broadcast_to(start, shapes[name]).astype(np.float32)
-    return Plan(graph, rules, ordered, late, into, shapes, states, starts)
+    for name, node in nodes.items():
+        if states_of(node):
+            found = constants(node, network.semantics)[1]
+            if "start" in found:
+                starts[f"{name}.v"] = np.broadcast_to(found["start"], shapes[name]).astype(np.float32)
+    return Plan(network, states, starts)
 
 
 def write_step(
@@ -80,22 +84,23 @@ def write_step(
     Returns the value name of every node's output.
     """
     values = dict(inputs)
-    for name in plan.order:
-        node = plan.graph.nodes[name]
+    network, late = plan.network, set(plan.network.feedback)
+    for name, node in network.nodes.items():
         if name in inputs:
             continue
-        parts = [states[f"{s}.sent"] if (s, name) in plan.late else values[s] for s in plan.sources[name]]
+        sources = network.sources(name)
+        parts = [states[f"{s}.sent"] if (s, name) in late else values[s] for s in sources]
         out = f"{body.prefix}{name}"
         x = parts[0]
         for count, part in enumerate(parts[1:]):
-            x = body.do("Add", [x, part], f"{out}:sum{count}")
+            x = body.do("Add", [x, part], f"{out}/sum{count}")
         remembers = states_of(node)
         if remembers:
             before = {state: states[f"{name}.{state}"] for state in remembers}
-            neuron(body, name, node, plan.rules, x, before, out, {state: after[f"{name}.{state}"] for state in remembers})
+            later = {state: after[f"{name}.{state}"] for state in remembers}
+            neuron(body, name, node, network.semantics, x, before, out, later)
         else:
-            shape = plan.shapes[plan.sources[name][0]]
-            STATELESS[type(node).__name__](body, name, node, Wire(x, shape), out)
+            STATELESS[type(node).__name__](body, name, node, Wire(x, network.shapes[sources[0]]), out)
         values[name] = out
     for state, name in after.items():
         if state.endswith(".sent"):
@@ -120,7 +125,11 @@ def build(plan: Plan, form: Form, *, steps: int = 0, record: Sequence[str] = (),
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="filopodia"
     )
-    facts = {"form": form, "dt": repr(plan.rules.dt), "states": json.dumps({name: _start(plan, name) for name in plan.states})}
+    facts = {
+        "form": form,
+        "dt": repr(plan.network.semantics.dt),
+        "states": json.dumps({name: _start(plan, name) for name in plan.states}),
+    }
     helper.set_model_props(model, facts)
     return model
 
@@ -140,9 +149,9 @@ def _step_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
     after = {state: f"{state}.next" for state in plan.states}
     values = write_step(body, plan, {name: name for name in plan.inputs}, {state: state for state in plan.states}, after)
     assert all(values[name] == name for name in out)
-    inputs = [_info(name, ["batch"], plan.shapes[name]) for name in plan.inputs]
+    inputs = [_info(name, ["batch"], plan.network.shapes[name]) for name in plan.inputs]
     inputs += [_info(state, ["batch"], shape) for state, shape in plan.states.items()]
-    outputs = [_info(name, ["batch"], plan.shapes[name]) for name in out]
+    outputs = [_info(name, ["batch"], plan.network.shapes[name]) for name in out]
     outputs += [_info(after[state], ["batch"], shape) for state, shape in plan.states.items()]
     return helper.make_graph(body.nodes, "step", inputs, outputs)
 
@@ -151,17 +160,19 @@ def _rest(body: Body, plan: Plan, samples: str) -> dict[str, str]:
     """States before the first step for `samples` (an int64 [1] value): constants of the right shape."""
     found = {}
     for state, shape in plan.states.items():
-        sizes = body.do("Concat", [samples, body.constant(f"{state}.shape", shape, np.int64)], f"{state}:sizes", axis=0)
+        sizes = body.do("Concat", [samples, body.constant(f"{state}/shape", shape, np.int64)], f"{state}/sizes", axis=0)
         zero = helper.make_tensor("value", FLOAT, [1], [0.0])
-        found[state] = body.do("ConstantOfShape", [sizes], f"{state}:zeros", value=zero)
+        found[state] = body.do("ConstantOfShape", [sizes], f"{state}/zeros", value=zero)
         if state in plan.starts:
-            found[state] = body.do("Add", [found[state], body.constant(f"{state}.start", plan.starts[state])], f"{state}:start")
+            found[state] = body.do(
+                "Add", [found[state], body.constant(f"{state}/start", plan.starts[state])], f"{state}/started"
+            )
     return found
 
 
 def _samples(body: Body, plan: Plan) -> str:
-    body.do("Shape", [plan.inputs[0]], "batch:size", start=1, end=2)
-    return "batch:size"
+    body.do("Shape", [plan.inputs[0]], "/batch", start=1, end=2)
+    return "/batch"
 
 
 def _scan_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
@@ -170,50 +181,52 @@ def _scan_graph(plan: Plan, body: Body, out: Sequence[str]) -> onnx.GraphProto:
     write_step(
         inner,
         plan,
-        {f"{name}": f"{name}:now" for name in plan.inputs},
-        {state: f"{state}:before" for state in plan.states},
+        {f"{name}": f"{name}/now" for name in plan.inputs},
+        {state: f"{state}/before" for state in plan.states},
         after,
     )
-    inputs = [_info(f"{state}:before", ["batch"], shape) for state, shape in plan.states.items()]
-    inputs += [_info(f"{name}:now", ["batch"], plan.shapes[name]) for name in plan.inputs]
+    inputs = [_info(f"{state}/before", ["batch"], shape) for state, shape in plan.states.items()]
+    inputs += [_info(f"{name}/now", ["batch"], plan.network.shapes[name]) for name in plan.inputs]
     outputs = [_info(after[state], ["batch"], shape) for state, shape in plan.states.items()]
-    outputs += [_info(name, ["batch"], plan.shapes[name]) for name in out]
+    outputs += [_info(name, ["batch"], plan.network.shapes[name]) for name in out]
     step = helper.make_graph(inner.nodes, "step", inputs, outputs)
     body.constants |= inner.constants  # outside the loop, where a runtime prepares them once
     rest = _rest(body, plan, _samples(body, plan))
     scan = helper.make_node(
         "Scan",
         [*rest.values(), *plan.inputs],
-        [*(f"{state}:last" for state in plan.states), *(f"{name}:all" for name in out)],
+        [*(f"{state}/last" for state in plan.states), *(f"{name}/all" for name in out)],
         name="over_time",
         body=step,
         num_scan_inputs=len(plan.inputs),
     )
     body.nodes.append(scan)
     for name in out:
-        body.do("Identity", [f"{name}:all"], name)
+        body.do("Identity", [f"{name}/all"], name)
     lead = ["steps", "batch"]
-    ends = [_info(name, lead, plan.shapes[name]) for name in out]
-    return helper.make_graph(body.nodes, "scan", [_info(name, lead, plan.shapes[name]) for name in plan.inputs], ends)
+    ends = [_info(name, lead, plan.network.shapes[name]) for name in out]
+    return helper.make_graph(body.nodes, "scan", [_info(name, lead, plan.network.shapes[name]) for name in plan.inputs], ends)
 
 
 def _unrolled_graph(plan: Plan, body: Body, out: Sequence[str], steps: int) -> onnx.GraphProto:
     states = _rest(body, plan, _samples(body, plan))
     every: dict[str, list[str]] = {name: [] for name in out}
     for t in range(steps):
-        body.prefix = f"t{t}:"
+        body.prefix = f"/t{t}/"
         now = {}
         for name in plan.inputs:
-            index = body.constant(f"t{t}", t, np.int64)
-            now[name] = body.do("Gather", [name, index], f"t{t}:{name}:now", axis=0)
-        after = {state: f"t{t}:{state}.next" for state in plan.states}
+            index = body.constant(f"/t{t}", t, np.int64)
+            now[name] = body.do("Gather", [name, index], f"/t{t}/{name}/now", axis=0)
+        after = {state: f"/t{t}/{state}.next" for state in plan.states}
         values = write_step(body, plan, now, states, after)
         states = after
         for name in out:
-            axis = body.constant("axis0", [0], np.int64)
-            every[name].append(body.do("Unsqueeze", [values[name], axis], f"t{t}:{name}:row"))
+            axis = body.constant("/axis0", [0], np.int64)
+            every[name].append(body.do("Unsqueeze", [values[name], axis], f"/t{t}/{name}/row"))
     for name in out:
         body.do("Concat", every[name], name, axis=0)
     lead: list[str | int] = [steps, "batch"]
-    ends = [_info(name, lead, plan.shapes[name]) for name in out]
-    return helper.make_graph(body.nodes, "unrolled", [_info(name, lead, plan.shapes[name]) for name in plan.inputs], ends)
+    ends = [_info(name, lead, plan.network.shapes[name]) for name in out]
+    return helper.make_graph(
+        body.nodes, "unrolled", [_info(name, lead, plan.network.shapes[name]) for name in plan.inputs], ends
+    )

@@ -5,6 +5,7 @@ if __name__ == "hardware":
         "write `from filopodia import hardware`: this folder is the package filopodia.hardware, not a top-level module"
     )
 
+from filopodia.hardware.activity import Activity as Activity
 from filopodia.hardware.activity_file import load_activity as load_activity
 from filopodia.hardware.activity_file import save_activity as save_activity
 from filopodia.hardware.chip import Chip as Chip
@@ -26,6 +27,13 @@ from filopodia.hardware.lava.runner import run_lava as run_lava
 from filopodia.hardware.network import Network as Network
 from filopodia.hardware.network import Semantics as Semantics
 from filopodia.hardware.network import load as load
+from filopodia.hardware.program import Connection as Connection
+from filopodia.hardware.program import Conv as Conv
+from filopodia.hardware.program import Dense as Dense
+from filopodia.hardware.program import Input as Input
+from filopodia.hardware.program import Layer as Layer
+from filopodia.hardware.program import Program as Program
+from filopodia.hardware.program import Sparse as Sparse
 from filopodia.hardware.program_file import load_program as load_program
 from filopodia.hardware.program_file import save_program as save_program
 from filopodia.hardware.simulator.simulate import simulate as simulate

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from filopodia.hardware.show import Brief, show_activity
 
-@dataclass(frozen=True, eq=False)
-class Counts:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Counts(Brief):
     """Exact event counts of one layer, each int64 [T, N].
 
     `synops`: spikes arriving over non-zero synapses (graded messages included, once per synapse), the sum over all
@@ -44,6 +46,9 @@ class Activity:
     states: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
     counts: Mapping[str, Counts] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return show_activity(self)
 
     def predictions(self, output: str, classes: int, votes: int = 1) -> NDArray[np.int64]:
         """Class per sample [N]: most spikes over time, `votes` neurons per class side by side; ties go to the lower class."""

@@ -23,19 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import InputError
+from filopodia.hardware.show import Brief, show_program
 
 SignMode = Literal["mixed", "excitatory", "inhibitory"]
 
 
-@dataclass(frozen=True, eq=False)
-class Dense:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense(Brief):
     """Weights as a matrix, [n_target, n_source] int16: `a = weight @ s`, flattened in C order (channels first)."""
 
     weight: NDArray[np.int16]
 
 
-@dataclass(frozen=True, eq=False)
-class Sparse:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sparse(Brief):
     """Weights in compressed rows: row i holds the synapses onto target neuron i. A stored zero is a synapse too."""
 
     shape: tuple[int, int]  # (n_target, n_source)
@@ -44,8 +45,8 @@ class Sparse:
     data: NDArray[np.int16]
 
 
-@dataclass(frozen=True, eq=False)
-class Conv:
+@dataclass(frozen=True, eq=False, repr=False)
+class Conv(Brief):
     """Shared weights [c_out, c_in / groups, k_h, k_w] int16 in torch's layout and orientation (cross-correlation).
 
     Average and sum pooling are grouped convolutions; a one-dimensional signal has height 1.
@@ -61,8 +62,8 @@ class Conv:
 Synapses = Dense | Sparse | Conv
 
 
-@dataclass(frozen=True, eq=False)
-class Connection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Connection(Brief):
     """Synapses from `source` (an input or a layer) to `target` (a layer).
 
     Each step `a = (synapses * s) << weight_exp`, or `>> -weight_exp` of the sum when negative (Lava's rule).
@@ -86,8 +87,8 @@ class Connection:
         return f"{self.source}->{self.target}"
 
 
-@dataclass(frozen=True, eq=False)
-class Input:
+@dataclass(frozen=True, eq=False, repr=False)
+class Input(Brief):
     """Where spikes enter: `shape` without time and sample axes; `message_bits` 0 for binary spikes, else graded."""
 
     name: str
@@ -99,8 +100,8 @@ class Input:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(Brief):
     """Neurons of one kind, Loihi's current-based leaky integrate-and-fire (Lava `LIF`, tag `fixed_pt`).
 
     `du`, `dv` (0..4095; the current keeps (4095 - du) / 4096 and the voltage (4096 - dv) / 4096 per step), `vth`
@@ -125,8 +126,8 @@ class Layer:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-@dataclass(frozen=True, eq=False)
-class Core:
+@dataclass(frozen=True, eq=False, repr=False)
+class Core(Brief):
     """One neurocore: which neurons of which layers it holds, and how much of each resource that uses.
 
     `used` has the keys of the chip's per-core limits (`neurons`, `synapse_bits`, `in_axons`, `out_axons`).
@@ -178,6 +179,9 @@ class Program:
                     where=f"connection {connection.name}",
                     fix="raise the target layer's latency or the connection's delay",
                 )
+
+    def __repr__(self) -> str:
+        return show_program(self)
 
     @cached_property
     def nodes(self) -> dict[str, Input | Layer]:

@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from filopodia.prune.ann import AnnScores as AnnScores
+    from filopodia.prune.ann import ann_of as ann_of
+    from filopodia.prune.ann import layer_sparsities as layer_sparsities
+    from filopodia.prune.ann import train_anns as train_anns
     from filopodia.prune.checkpoint import load_model as load_model
     from filopodia.prune.config import DataConfig as DataConfig
     from filopodia.prune.config import NetConfig as NetConfig
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from filopodia.prune.trainer import train as train
 
 _HOMES = {
+    "ann": ("AnnScores", "ann_of", "layer_sparsities", "train_anns"),
     "checkpoint": ("load_model",),
     "config": ("DataConfig", "NetConfig", "PruneConfig", "TrainConfig"),
     "cost": ("CostSTDS",),

@@ -14,9 +14,18 @@ NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which samples, and how they become spikes."""
 
-    name: Literal["digits", "mnist", "fashion_mnist", "cifar10", "nmnist", "fsdd", "dvs128_gesture", "cifar10_dvs", "shd"] = (
-        "digits"
-    )
+    name: Literal[
+        "digits",
+        "mnist",
+        "fashion_mnist",
+        "cifar10",
+        "imagenet",
+        "nmnist",
+        "fsdd",
+        "dvs128_gesture",
+        "cifar10_dvs",
+        "shd",
+    ] = "digits"
     """The data set. `digits` comes with scikit-learn; the others are read from the folder FILOPODIA_DATA names. Nothing is
     downloaded."""
     encoding: Literal["rate", "latency", "direct", "frames"] = "rate"
@@ -74,8 +83,14 @@ class PruneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """For `stds`, instead: synaptic operations per sample in the pruned layers; 0 leaves this out."""
     cost_weighting: NonNegative = 0.0
     """With one of these two: thresholds grow with what a layer's synapses cost, to this power."""
-    schedule: Literal["linear", "sine", "cubic", "cosine_lr"] = "cubic"
-    """The curve along which sparsity grows to the target."""
+    synapse_weighting: NonNegative = 0.0
+    """Likewise: within a layer, thresholds grow with what each synapse costs, to this power."""
+    threshold: NonNegative = 0.0
+    """For `stds`, instead: the paper's open loop, d grows to this value; where sparsity ends is left open."""
+    strength: NonNegative = 0.0
+    """For `stds`, instead: the L1 strength λ, d grows by this times the learning rate at every step."""
+    schedule: Literal["constant", "linear", "sine", "cubic", "cosine_lr"] = "cubic"
+    """The curve along which sparsity (or d) grows to the target."""
     start: Share = 0.0
     """When pruning starts, as a share of all optimizer steps."""
     end: Share = 0.6
@@ -106,6 +121,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Of the output's mean over the steps: its squared distance to one-hot, or the cross-entropy of `logit_scale` times it."""
     logit_scale: Annotated[float, msgspec.Meta(gt=0.0)] = 10.0
     """Firing rates end at 1, too little for a cross-entropy; an output that does not spike takes 1."""
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    """Share of each label spread evenly over all classes."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """Adam with decoupled weight decay, or SGD with momentum 0.9."""
     accumulate: Positive = 1

@@ -12,6 +12,7 @@ from torch import Tensor
 from filopodia.errors import ConfigError, InputError
 from filopodia.prune import sources
 from filopodia.prune.config import DataConfig
+from filopodia.prune.pictures import Pictures
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,16 @@ class Info:
 class Samples:
     """Images [N, C, H, W] float32 in [0, 1], or timed samples [N, T, …] uint8; and labels [N] int64."""
 
-    images: Tensor
+    images: Tensor | Pictures
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, index: Tensor | slice) -> Samples:
+        """Some of them."""
+        images = self.images.part(index) if isinstance(self.images, Pictures) else self.images[index]
+        return Samples(images, self.labels[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,7 @@ INFO = {
     "mnist": Info((1, 28, 28), 10),
     "fashion_mnist": Info((1, 28, 28), 10),
     "cifar10": Info((3, 32, 32), 10),
+    "imagenet": Info((3, 224, 224), 1000),
     "nmnist": Info((2, 34, 34), 10, timed=True),
     "fsdd": Info((sources.BANDS * sources.LEVELS,), 10, timed=True),
     "dvs128_gesture": Info((2, 128, 128), 11, timed=True),
@@ -61,6 +68,7 @@ READERS: dict[str, Callable[[int], sources.Parts]] = {
     "mnist": lambda steps: sources.mnist(),
     "fashion_mnist": lambda steps: sources.fashion_mnist(),
     "cifar10": lambda steps: sources.cifar10(),
+    "imagenet": lambda steps: sources.imagenet(),
     "nmnist": sources.nmnist,
     "fsdd": sources.fsdd,
     "dvs128_gesture": sources.dvs128_gesture,
@@ -86,5 +94,6 @@ def load_data(config: DataConfig) -> DataSet:
     return DataSet(_samples(images, labels), _samples(test_images, test_labels))
 
 
-def _samples(images: np.ndarray, labels: np.ndarray) -> Samples:
-    return Samples(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64)))
+def _samples(images: np.ndarray | Pictures, labels: np.ndarray) -> Samples:
+    held = images if isinstance(images, Pictures) else torch.from_numpy(np.ascontiguousarray(images))
+    return Samples(held, torch.from_numpy(labels.astype(np.int64)))

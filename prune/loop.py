@@ -19,9 +19,11 @@ from filopodia.prune.data import DataSet, Samples, info
 from filopodia.prune.distributed import World, world
 from filopodia.prune.encoding import encode, flip, shift
 from filopodia.prune.evaluation import FiringMeter, readout
+from filopodia.prune.fused import FusedNeurons
 from filopodia.prune.methods import make_pruner
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
+from filopodia.prune.repeated import RepeatedInput
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -74,16 +76,13 @@ def pick_device(name: str, place: World) -> torch.device:
 def hold_out(samples: Samples, config: TrainConfig) -> tuple[Samples, Samples | None]:
     """The samples to train on and those held out to choose by, drawn once from the seed."""
     if config.data.train_samples:
-        samples = Samples(samples.images[: config.data.train_samples], samples.labels[: config.data.train_samples])
+        samples = samples.part(slice(config.data.train_samples))
     count = round(config.validation * len(samples))
     if not count:
         return samples, None
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(mixed(config.seed, 2, 0)))
     held, kept = order[:count], order[count:]
-    return (
-        Samples(samples.images[kept], samples.labels[kept]),
-        Samples(samples.images[held], samples.labels[held]),
-    )
+    return samples.part(kept), samples.part(held)
 
 
 def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
@@ -106,8 +105,9 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
 def loss_of(rates: Tensor, labels: Tensor, config: TrainConfig) -> Tensor:
     """The loss of class firing rates [N, classes], averaged over the samples."""
     if config.loss == "mse":
-        return nn.functional.mse_loss(rates, nn.functional.one_hot(labels, rates.shape[1]).to(rates.dtype))
-    return nn.functional.cross_entropy(rates * config.logit_scale, labels)
+        hot = nn.functional.one_hot(labels, rates.shape[1]).to(rates.dtype)
+        return nn.functional.mse_loss(rates, torch.lerp(hot, torch.full_like(hot, 1 / hot.shape[1]), config.label_smoothing))
+    return nn.functional.cross_entropy(rates * config.logit_scale, labels, label_smoothing=config.label_smoothing)
 
 
 def one_pass(run: Run, epoch: int) -> tuple[float, float]:
@@ -152,7 +152,8 @@ def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[fl
         run.world.share(labels).tensor_split(config.accumulate),
         strict=True,
     )
-    with FiringMeter(run.net) if config.rate_penalty else nullcontext() as meter:
+    repeated = RepeatedInput(run.net) if config.data.encoding == "direct" else nullcontext()
+    with repeated, FusedNeurons(run.net), FiringMeter(run.net) if config.rate_penalty else nullcontext() as meter:
         for some, wanted in parts:
             if not len(wanted):
                 continue

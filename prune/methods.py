@@ -48,7 +48,11 @@ def make_pruner(net: nn.Module, optimizer: Optimizer, config: TrainConfig, total
                 target_synapse_sparsity=prune.target_synapse_sparsity or None,
                 target_synops=prune.target_synops or None,
                 weighting=prune.cost_weighting,
+                synapse_weighting=prune.synapse_weighting,
             )
+        case "stds" if prune.threshold or prune.strength:
+            common["target_sparsity"] = None
+            return STDS(net, **common, **window, threshold=prune.threshold or None, strength=prune.strength or None)
         case "stds":
             return STDS(net, **common, **window)
         case "soft_threshold":

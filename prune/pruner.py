@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,15 @@ from filopodia.errors import FileError, InputError, TrainingError, UnsupportedEr
 from filopodia.prune.attach import WEIGHTED, attach, detach, spine_of, theta_of
 from filopodia.prune.theta import SpineSize
 
-Layers = Sequence[str] | Callable[[str, nn.Module], bool] | None
+Layers = Sequence[str | type[nn.Module]] | Callable[[str, nn.Module], bool] | None
+
+
+class Common(TypedDict, total=False):
+    """The keywords of `Pruner` that its methods hand on."""
+
+    total_steps: Required[int]
+    layers: Layers
+    dense: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +55,9 @@ class PrunedWeight:
 def choose_layers(model: nn.Module, layers: Layers, dense: Sequence[str]) -> list[tuple[str, nn.Module]]:
     """The weighted layers to prune, in the model's order.
 
-    `layers`: name patterns (`fnmatch`: "conv*"), or a function of (name, module), or None for every Linear and Conv.
-    `dense`: patterns of layers left alone. Raises InputError for a pattern that fits no layer, or if nothing is left.
+    `layers`: name patterns (`fnmatch`: "conv*") and types (`nn.Conv2d`), or a function of (name, module), or None for every
+    Linear and Conv. `dense`: patterns of layers left alone. Raises InputError for a pattern or type that fits no layer, or if
+    nothing is left.
     """
     weighted: list[tuple[str, nn.Module]] = [
         (name, module) for name, module in model.named_modules() if isinstance(module, WEIGHTED)
@@ -56,7 +65,7 @@ def choose_layers(model: nn.Module, layers: Layers, dense: Sequence[str]) -> lis
     names = [name for name, _ in weighted]
     patterns = [*dense, *([] if layers is None or callable(layers) else layers)]
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(_fits(pattern, name, module) for name, module in weighted):
             raise InputError(
                 f"no layer fits {pattern!r}", where="layers to prune", allowed=", ".join(names) or "none: no weights"
             )
@@ -66,7 +75,7 @@ def choose_layers(model: nn.Module, layers: Layers, dense: Sequence[str]) -> lis
             return False
         if layers is None:
             return True
-        return layers(name, module) if callable(layers) else any(fnmatchcase(name, pattern) for pattern in layers)
+        return layers(name, module) if callable(layers) else any(_fits(pattern, name, module) for pattern in layers)
 
     chosen = [(name, module) for name, module in weighted if wanted(name, module)]
     if not chosen:
@@ -78,6 +87,10 @@ def choose_layers(model: nn.Module, layers: Layers, dense: Sequence[str]) -> lis
             if other != name:
                 raise UnsupportedError(f"shares its weight with {other}", where=name, fix="leave both dense, or untie them")
     return chosen
+
+
+def _fits(pattern: str | type[nn.Module], name: str, module: nn.Module) -> bool:
+    return fnmatchcase(name, pattern) if isinstance(pattern, str) else isinstance(module, pattern)
 
 
 class Pruner(ABC):

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from filopodia.errors import FileError
+from filopodia.prune.pictures import Pictures, class_folders
 
-Parts = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Images = np.ndarray | Pictures
+Parts = tuple[Images, np.ndarray, Images, np.ndarray]
 BANDS, LEVELS = 20, 4  # of the spoken digits: frequency bands, and thresholds each band's loudness is compared with
 
 
@@ -55,6 +57,18 @@ def cifar10() -> Parts:
     with np.load(found) as file:
         train, test = (_jpegs(file[f"{part}_jpeg"], file[f"{part}_offsets"]) for part in ("train", "test"))
         return train, file["train_labels"], test, file["test_labels"]
+
+
+def imagenet() -> Parts:
+    """ImageNet: the folder `imagenet` in FILOPODIA_DATA with train/<class>/ and val/<class>/; decoded when needed."""
+    root = (_folder() or Path()) / "imagenet"
+    if _folder() is None or not all((root / part).is_dir() for part in ("train", "val")):
+        raise _missing("imagenet", "a folder imagenet/ with train/<class>/*.JPEG and val/<class>/*.JPEG (ILSVRC 2012)")
+    (files, labels), (test_files, test_labels) = (class_folders(root / part) for part in ("train", "val"))
+    if not files or not test_files:
+        raise _missing("imagenet", "train/<class>/*.JPEG and val/<class>/*.JPEG in imagenet/", "folders without pictures")
+    train, test = Pictures(files, 224, crops=True), Pictures(test_files, 224, crops=False)
+    return train, np.array(labels), test, np.array(test_labels)
 
 
 def nmnist(steps: int) -> Parts:

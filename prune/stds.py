@@ -18,7 +18,7 @@ from filopodia.errors import InputError
 from filopodia.prune.pruner import Layers, PrunedWeight, Pruner, smallest
 from filopodia.prune.schedule import Schedule, Shape
 
-SAMPLE = 1 << 18  # spines looked at to place a threshold between control points; the last one looks at all
+SAMPLE = 1 << 16  # spines looked at to place a threshold between control points; the last one looks at all
 
 
 class STDS(Pruner):
@@ -156,8 +156,8 @@ class STDS(Pruner):
     def _place(self, group: Sequence[PrunedWeight], progress: float) -> float:
         """The d that leaves `progress` of the asked sparsity at or under it, from a sample of the group's spines."""
         assert self.target is not None
-        scores = torch.cat([self._score(weight).flatten() for weight in group])
-        scores = scores[:: max(1, scores.numel() // SAMPLE)]
+        stride = max(1, sum(weight.theta.numel() for weight in group) // SAMPLE)
+        scores = torch.cat([self._sample(weight, stride) for weight in group])
         rank = round(self.target * progress * scores.numel())
         return float(scores.kthvalue(rank).values) if rank else 0.0
 
@@ -168,13 +168,28 @@ class STDS(Pruner):
 
     @torch.no_grad()
     def _score(self, weight: PrunedWeight) -> torch.Tensor:
-        return weight.theta.abs() / self.scales[weight.name]
+        """|θ| in units of its threshold."""
+        return weight.theta.abs() / self._scale(weight)
+
+    @torch.no_grad()
+    def _sample(self, weight: PrunedWeight, stride: int) -> torch.Tensor:
+        """The score of every `stride`-th spine, flat."""
+        scale = self._scale(weight)
+        scale = scale.expand_as(weight.theta).flatten()[::stride] if isinstance(scale, torch.Tensor) else scale
+        return weight.theta.flatten()[::stride].abs() / scale
+
+    def _scale(self, weight: PrunedWeight) -> float | torch.Tensor:
+        """What a layer's threshold is in units of d; a tensor broadcasts to the weight."""
+        return self.scales[weight.name]
 
     def _set(self, thresholds: Sequence[float]) -> None:
         self.d = list(thresholds)
         for group, d in zip(self.groups, self.d, strict=True):
             for weight in group:
-                weight.spine.threshold.fill_(d * self.scales[weight.name])
+                scale, spine = self._scale(weight), weight.spine
+                if isinstance(scale, torch.Tensor) and spine.threshold.shape != scale.shape:
+                    spine.threshold = spine.threshold.new_zeros(scale.shape)
+                spine.threshold.copy_(scale * d) if isinstance(scale, torch.Tensor) else spine.threshold.fill_(scale * d)
 
     def _learning_rate(self) -> float:
         if self.optimizer is None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors, save_weights
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.cost import CostSTDS
-from filopodia.prune.data import DataSet, Samples, load_data
+from filopodia.prune.data import DataSet, load_data
 from filopodia.prune.evaluation import CHUNK, Evaluation, evaluate
 from filopodia.prune.loop import Run, one_pass, open_run
 from filopodia.prune.stds import STDS
@@ -27,7 +27,6 @@ from filopodia.prune.synops import SynopMeter
 from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard
 
 WEIGHTS, CHECKPOINT, BEST, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "best.safetensors", "telemetry.jsonl"
-LANDINGS = 3
 
 
 @dataclass
@@ -70,8 +69,7 @@ def train(
     if best.tensors:
         run.net.load_state_dict(best.tensors)
     if isinstance(run.pruner, CostSTDS):
-        for _ in range(LANDINGS):  # dropping synapses changes the spikes behind them a little
-            run.pruner.land(_counts(run))
+        run.pruner.land(lambda: _counts(run))
     if run.pruner is not None:
         run.pruner.finalize()
     if folder and writes:
@@ -83,7 +81,7 @@ def train(
 
 def _counts(run: Run) -> dict[str, Tensor]:
     """Spikes per training sample that arrive at each layer, as the finished network will run."""
-    some = Samples(run.learned.images[:CHUNK], run.learned.labels[:CHUNK])
+    some = run.learned.part(slice(CHUNK))
     with SynopMeter(run.net) as meter:
         evaluate(run.net, some, run.config.data, run.classes)
     return meter.counts()

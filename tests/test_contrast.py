@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from filopodia.report.contrast import Entry, render_contrast
-from filopodia.report.data import Amount
+from filopodia.report.costs import Amount
 
 
 def entry(name: str, energy: float, accuracy: float | None = 0.9, beaten_by: tuple[str, ...] = ()) -> Entry:

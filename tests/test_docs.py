@@ -75,7 +75,7 @@ def test_the_chip_of_the_example_loads_and_compiles(tmp_path: Path, monkeypatch:
     assert set(program.metadata["utilization"]) == {"neurons", "synapse_bits"}
     assert len(program.cores) == 1
     assert 0 < estimate.total.low < estimate.total.nominal < estimate.total.high
-    assert [item.split(" (")[0] for item in estimate.unpriced] == ["inputs", "spikes"]
+    assert [item.split(" (")[0] for item in estimate.unpriced] == ["inputs", "spikes", "outputs"]
     assert hardware.load_costs("my-chip.toml/bench") == chip.costs["bench"]
 
 
@@ -148,6 +148,11 @@ def test_figures_are_those_of_the_results() -> None:
     assert rows("energy.md", "| table | nominal | range | holds every published run | total, nominal |") == priced
     assert rows("energy.md", "| figure | ours | SANA-FE |") == [
         [what, f"{ours:.10g}", f"{theirs:.10g}"] for what, ours, theirs in result("energy_sanafe")
+    ]
+    assert rows("energy.md", "| figure | table | low | nominal | high | measured |") == [
+        [what, f"`{table}`", *(f"{value:.3g}" for value in values)]
+        for what, table, *values, _ in result("energy_published")["rows"]
+        if not what.startswith("spotter")
     ]
     neurobench = result("energy_neurobench")
     rival = "SpikingJelly SynOps"

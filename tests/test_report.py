@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from filopodia.errors import FileError
 from filopodia.report import contest, glance, wording
-from filopodia.report.data import Amount, Cause, Contestant, Lever, decode_report
+from filopodia.report.costs import Amount, Cause, Contestant, Lever
+from filopodia.report.data import decode_report
 from filopodia.report.page import Scale, flattened
 
 positive = st.floats(min_value=1e-17, max_value=900.0)
@@ -59,6 +61,13 @@ def contestant(name: str, low: float, nominal: float, high: float, group: contes
         ((1, 2, 3), (10, 20, 30), (4, 8, 9), "wins", ("10× less than its dense twin", "and 4.0× less than an int8 ANN")),
         ((1, 2, 3), (10, 20, 30), (0.1, 0.2, 0.3), "loses", ("10× less", "but 10× more than an int8 ANN")),
         ((1, 2, 3), (2, 4, 6), (4, 8, 9), "undecided", ("2.0× less than its dense twin (the ranges overlap)",)),
+        (
+            (1, 2, 3),
+            (1, 2.02, 3),
+            (10, 20, 30),
+            "undecided",
+            ("about as much as its dense twin (the ranges overlap), and 10× less",),
+        ),
         ((10, 20, 30), (1, 2, 3), (1, 2, 3), "loses", ("10× more than its dense twin, and 10× more",)),
     ],
 )
@@ -66,10 +75,27 @@ def test_the_verdict_is_honest(
     own: tuple[float, ...], twin: tuple[float, ...], ann: tuple[float, ...], standing: str, words: tuple[str, ...]
 ) -> None:
     rows = (contestant(contest.OWN, *own), contestant(contest.TWIN, *twin), contestant("ANN, int8", *ann, group="artificial"))
-    sentence, found = contest.verdict(rows, "Loihi 2")
+    sentence, found = contest.verdict(rows, "on Loihi 2")
     assert found == standing
     for word in words:
         assert word in sentence
+
+
+def test_a_network_with_unpriced_events_cannot_win() -> None:
+    rows = [contestant(contest.OWN, 1, 2, 3), contestant(contest.TWIN, 10, 20, 30), contestant("ANN, int8", 7, 8, 9)]
+    rows[0] = msgspec.structs.replace(rows[0], unpriced=("synops (64.5 per sample)", "static power"))
+    sentence, standing = contest.verdict(tuple(rows), "priced as Speck")
+    assert sentence.startswith("Priced as Speck, one sample costs 2.00")
+    assert sentence.endswith("Not in it, for want of a price: synops.")
+    assert standing == "undecided"
+    nothing = contest.verdict((contestant(contest.OWN, 0, 0, 0), *rows[1:]), "priced as Xylo")
+    assert nothing == ("Priced as Xylo, nothing that it does has a price: there is no verdict.", "undecided")
+
+
+def test_prices_of_another_chip_are_named() -> None:
+    own = {"chip": "loihi2", "title": "TrueNorth, all-in"}
+    assert contest.place({"pruned": {**own, "costs": "loihi2/pilotnet"}}, "Loihi 2") == "on Loihi 2"
+    assert contest.place({"pruned": {**own, "costs": "truenorth/merolla2014"}}, "Loihi 2") == "priced as TrueNorth, all-in"
 
 
 def price(section: str, term: str, evidence: str) -> dict[str, object]:

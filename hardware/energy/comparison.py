@@ -21,6 +21,7 @@ from filopodia.hardware.energy.neurobench import metrics_of
 from filopodia.hardware.energy.prices import FORMATS, Costs, Format
 from filopodia.hardware.energy.result import Estimate
 from filopodia.hardware.energy.verdict import Verdict, price_effects, verdict
+from filopodia.hardware.energy.watch import Fed, watch
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Program
 
@@ -77,6 +78,7 @@ def against_baselines(
     anns: Sequence[str] = ("cmos45/fp32", "cmos45/int8"),
     accuracies: Mapping[str, float] | None = None,
     network: Network | None = None,
+    fed: Fed | None = None,
 ) -> Comparison:
     """Price a run, its unpruned twin and the ANNs of its topology: fp32, int8, the pruned int8 one and the QNN of
     ceil(log2(T + 1)) bits. `costs`, `step_s` as for `estimate`.
@@ -84,10 +86,15 @@ def against_baselines(
     `network`: what the program was compiled from. Give it where there is one: the ANNs then have the layers that were trained,
     and not what the compiler composed of them.
 
+    `fed`: the spikes or messages [T, N, *shape] that went in. With them the run is made again in parts, to tell active neurons
+    from idle ones and to count membrane updates (see `watch`), which an activity without u and v cannot.
+
     `accuracies`: of baselines that were trained, 0..1, by "table name" ("cmos45/int8 ANN"); the others are taken to be as
     accurate as the SNN, which each says among its assumptions.
     """
-    events = count_events(activity, program)
+    events, moved = count_events(activity, program), None
+    if fed is not None:
+        events, moved = watch(events, activity, program, fed)
     table = load_costs(costs if costs is not None else program.chip or "loihi2")
     logic = load_costs("cmos45/int8")
     made = (
@@ -119,5 +126,5 @@ def against_baselines(
         anns=made,
         verdicts=tuple(verdict(pruned, effects, program, table, one) for one in made),
         like_for_like_verdicts=tuple(verdict(alike, alike_effects, program, logic, one) for one in on_logic),
-        metrics=metrics_of(events, activity, program, network),
+        metrics=metrics_of(events, activity, program, network, moved=moved),
     )

@@ -48,20 +48,26 @@ def acting(connection: Connection) -> Synapses:
     return replace(connection.synapses, weight=weight)
 
 
+def seats(program: Program, name: str) -> tuple[tuple[int, ...], Ints]:
+    """The cores (indices into `program.cores`) that hold neurons of a layer, and for each neuron its place among them [size];
+    no core and all 0 for what is not placed. Raises InputError when some neurons are placed and others are not."""
+    cores = tuple(i for i, core in enumerate(program.cores) if len(core.neurons.get(name, ())))
+    labels: Ints = np.full(program.nodes[name].size, -1 if cores else 0, np.int64)
+    for group, core in enumerate(cores):
+        labels[program.cores[core].neurons[name]] = group
+    if (labels < 0).any():
+        found = f"{int((labels < 0).sum())} neurons on no core"
+        raise InputError(found, where=f"program: {name}", fix="place every neuron, or none")
+    return cores, labels
+
+
 class _Sums:
     """Arrays being summed for one node."""
 
     def __init__(self, program: Program, name: str, activity: Activity) -> None:
-        node = program.nodes[name]
-        self.node = node
-        self.cores = tuple(i for i, core in enumerate(program.cores) if len(core.neurons.get(name, ())))
+        self.node = program.nodes[name]
+        self.cores, self.labels = seats(program, name)
         self.groups = max(len(self.cores), 1)
-        self.labels: Ints = np.full(node.size, -1 if self.cores else 0, np.int64)
-        for group, core in enumerate(self.cores):
-            self.labels[program.cores[core].neurons[name]] = group
-        if (self.labels < 0).any():
-            found = f"{int((self.labels < 0).sum())} neurons on no core"
-            raise InputError(found, where=f"program: {name}", fix="place every neuron, or none")
         shape = (self.groups, activity.steps, activity.samples)
         self.synops = {f: np.zeros(shape, np.int64) for f in FORMATS}
         self.zeros = {f: np.zeros(shape, np.int64) for f in FORMATS}
@@ -102,7 +108,7 @@ def _from_spikes(activity: Activity, program: Program) -> dict[str, LayerEvents]
             _count_spikes(activity, program, name, sums)
         elif name in activity.counts:  # neither a source nor an output: how many spikes it made is all there is
             mine.sent[0][0] = activity.counts[name].spikes
-    done = {name: mine.finished(name, _active(activity, mine, name)) for name, mine in sums.items()}
+    done = {name: mine.finished(name, active_updates(activity, program, name)) for name, mine in sums.items()}
     check_totals(activity, done)
     return done
 
@@ -141,21 +147,25 @@ def _count_spikes(activity: Activity, program: Program, name: str, sums: dict[st
         into[:, lag:] += found[:, : max(steps - lag, 0)]
 
 
-def _active(activity: Activity, mine: _Sums, name: str) -> Ints | None:
-    """Neurons not at rest, [groups, T, N]; None where u and v were not recorded and some neuron has no bias."""
-    if not isinstance(mine.node, Layer):
+def active_updates(activity: Activity, program: Program, name: str) -> Ints | None:
+    """Neurons not at rest, [groups, T, N], a group for each core that holds some of the layer; None for an input, and where
+    u and v were not recorded and some neuron has no bias."""
+    node = program.nodes[name]
+    if not isinstance(node, Layer):
         return None
-    shape = (activity.steps, activity.samples, mine.node.size)
-    biased = np.broadcast_to(np.asarray(mine.node.bias != 0).reshape(-1), shape[2:])
+    cores, labels = seats(program, name)
+    groups = max(len(cores), 1)
+    shape = (activity.steps, activity.samples, node.size)
+    biased = np.broadcast_to(np.asarray(node.bias != 0).reshape(-1), shape[2:])
     if biased.all():
-        return np.broadcast_to(np.bincount(mine.labels)[:, None, None], mine.macs.shape).astype(np.int64)
+        return np.broadcast_to(np.bincount(labels)[:, None, None], (groups, *shape[:2])).astype(np.int64)
     if name not in activity.spikes or any(name not in activity.states.get(state, {}) for state in ("u", "v")):
         return None
     moved = activity.spikes[name].reshape(shape) != 0
     for state in ("u", "v"):
         moved = moved | (activity.states[state][name].reshape(shape) != 0)
     before = np.concatenate([np.zeros_like(moved[:1]), moved[:-1]])
-    onehot = np.eye(mine.groups, dtype=np.int64)[mine.labels]
+    onehot = np.eye(groups, dtype=np.int64)[labels]
     return tally(biased | moved | before, [onehot])[0]
 
 

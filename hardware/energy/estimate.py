@@ -56,8 +56,7 @@ def estimate_events(
     if step_s is not None and not step_s > 0:
         raise InputError(f"step_s = {step_s!r}", where="estimate", allowed="a number of seconds > 0, or None")
     _, steps, samples = next(iter(events.values())).spikes.shape
-    inputs = {node.name for node in program.inputs}
-    terms = {name: priced_terms(layer, name in inputs, costs) for name, layer in events.items()}
+    terms = {name: priced_terms(layer, program, costs) for name, layer in events.items()}
     causes: dict[str, list[Cause]] = {name: _causes(mine, samples) for name, mine in terms.items()}
     by_layer = tuple(_layer(events[name], causes[name], program, steps, samples) for name in events)
     by_cause = _sum_causes([cause for mine in causes.values() for cause in mine])

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
-from filopodia.hardware.energy.fanout import Which
 from filopodia.hardware.energy.prices import FORMATS, Format
 from filopodia.hardware.program import Connection, Conv, Dense, Layer, Program
 
 Ints = NDArray[np.int64]
-WHICH: tuple[Which, ...] = ("nonzero", "stored", "dense")
 
 
 @dataclass(frozen=True, eq=False)

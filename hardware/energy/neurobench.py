@@ -30,9 +30,14 @@ def neurobench_metrics(activity: Activity, program: Program, network: Network | 
 
 
 def metrics_of(
-    events: Mapping[str, LayerEvents], activity: Activity, program: Program, network: Network | None = None
+    events: Mapping[str, LayerEvents],
+    activity: Activity,
+    program: Program,
+    network: Network | None = None,
+    *,
+    moved: float | None = None,
 ) -> dict[str, Any]:
-    """The same from events that were counted already."""
+    """The same from events that were counted already. `moved`: membrane updates per sample, where the run kept no "v"."""
     done, trained = work(program), work(network or program)
     layers = [layer.name for layer in program.layers]
     outputs = sum(layer.size for layer in program.layers) * activity.steps * activity.samples
@@ -51,7 +56,9 @@ def metrics_of(
     }
     voltages = activity.states.get("v", {})
     if all(name in voltages for name in layers):
-        found["MembraneUpdates"] = sum(membrane_updates(voltages[name]) for name in layers) / activity.samples
+        moved = sum(membrane_updates(voltages[name]) for name in layers) / activity.samples
+    if moved is not None:
+        found["MembraneUpdates"] = moved
     return found
 
 

@@ -32,6 +32,7 @@ ENERGY_TERMS = {
     "hop_y": "one message over one north-south link",
     "chip_crossing": "one message to another chip",
     "input": "one input event injected",
+    "output": "one output event sent off the cores",
     "weight_read": "one byte of weights read from memory",
     "state_access": "one byte of neuron state or activations read or written",
 }

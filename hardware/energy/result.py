@@ -10,6 +10,7 @@ import msgspec
 
 from filopodia.errors import InputError
 from filopodia.hardware.energy.prices import Evidence, Price, Range
+from filopodia.hardware.show import show_estimate
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,9 @@ class Estimate:
     assumptions: tuple[str, ...]
     constants: tuple[Constant, ...]
     evidence: Mapping[Evidence, float]
+
+    def __repr__(self) -> str:
+        return show_estimate(self)
 
     @property
     def complete(self) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.energy.events import LayerEvents
 from filopodia.hardware.energy.prices import FORMATS, ZERO, Costs, Evidence, Price, Range
+from filopodia.hardware.program import Input, Program
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,9 +22,14 @@ class Term:
     evidence: Evidence | None
 
 
-def priced_terms(layer: LayerEvents, is_input: bool, costs: Costs) -> list[Term]:
-    """What happened in a layer, priced. An all-in price is paid for its event alone and holds the rest."""
-    found = [_input(layer, costs)] if is_input else [*_synaptic(layer, costs), *_updates(layer, costs), *_traffic(layer, costs)]
+def priced_terms(layer: LayerEvents, program: Program, costs: Costs) -> list[Term]:
+    """What happened in a layer or input, priced. An all-in price is paid for its event alone and holds the rest."""
+    if isinstance(program.nodes[layer.name], Input):
+        found = [_input(layer, costs)]
+    else:
+        found = [*_synaptic(layer, costs), *_updates(layer, costs), *_traffic(layer, costs)]
+    if layer.name in program.outputs:
+        found.append(_term("outputs", layer.spikes, costs.energy.get("output")))
     if costs.all_in:
         found = [_held(term, costs.all_in) for term in found]
     return [term for term in found if term.counts.any()]

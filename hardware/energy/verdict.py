@@ -46,7 +46,8 @@ class Swing:
 @dataclass(frozen=True)
 class Verdict:
     """An SNN against one baseline. `ratio` is its dynamic energy over the baseline's (below 1 the SNN wins): low takes the
-    SNN's low and the baseline's high, and so on. `answer` is "open" when the interval holds 1. `with_static`: nominal
+    SNN's low and the baseline's high, and so on. `answer` is "open" when the interval holds 1, or when it lies below and some
+    of the SNN's events have no price: its energy is a lower bound then. `with_static`: nominal
     ratio with the SNN's static energy, None where unknown.
 
     `rate`: spikes per neuron and step over all layers; `break_even_rate`: where energies would be equal, None when updates
@@ -80,7 +81,8 @@ def verdict(found: Estimate, effects: Effects, program: Program, costs: Costs, b
     snn, other = found.dynamic.nominal, baseline.energy.nominal
     swings = _swings(found, effects, costs, baseline)
     ratio = _ratio(found, costs, baseline, swings)
-    answer: Literal["wins", "loses", "open"] = "wins" if ratio.high < 1 else "loses" if ratio.low > 1 else "open"
+    unpriced = tuple(cause.name for cause in found.by_cause if cause.energy is None and cause.count)
+    answer: Literal["wins", "loses", "open"] = "loses" if ratio.low > 1 else "open" if ratio.high >= 1 or unpriced else "wins"
     nominal = {cause.name: cause.energy.nominal for cause in found.by_cause if cause.energy}
     fixed = sum(nominal.get(name, 0.0) for name in UPDATES)
     driven = snn - fixed
@@ -113,7 +115,7 @@ def verdict(found: Estimate, effects: Effects, program: Program, costs: Costs, b
         swings=swings,
         sentences=(),
     )
-    return replace(out, sentences=_sentences(out))
+    return replace(out, sentences=_sentences(out, unpriced))
 
 
 def price_effects(found: Estimate, events: Mapping[str, LayerEvents], program: Program, costs: Costs) -> Effects:
@@ -190,12 +192,16 @@ def _summed(layer: LayerEvents) -> LayerEvents:
     return replace(layer, **{**fields, "cores": (), "neurons": layer.neurons.sum(keepdims=True)})
 
 
-def _sentences(v: Verdict) -> tuple[str, ...]:
+def _sentences(v: Verdict, unpriced: Sequence[str]) -> tuple[str, ...]:
+    if v.ratio.nominal == 0:
+        return (f"Nothing that the SNN does has a price in {v.costs}: there is no verdict.",)
     against = f"the {v.baseline} ({v.baseline_costs})"
     factor = f"{v.ratio.nominal:.3g} [{v.ratio.low:.3g}, {v.ratio.high:.3g}] times the dynamic energy of {against}"
     likely = "more likely wins" if v.ratio.nominal < 1 else "more likely loses"
     said = {"wins": "The SNN wins", "loses": "The SNN loses", "open": f"Open: the SNN {likely}"}[v.answer]
     out = [f"{said}: it takes {factor}, priced with {v.costs}."]
+    if unpriced:
+        out.append(f"A lower bound: the table has no price for {', '.join(unpriced)}.")
     if v.with_static is not None:
         out.append(f"With the chip's static energy the ratio is {v.with_static:.3g}; the baseline's has none in it.")
     if v.break_even_rate is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from filopodia.errors import UnsupportedError
 from filopodia.hardware.network.fields import Fields, Floats, Shape
+from filopodia.hardware.network.kernels import compact
 
 NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF")  # nodes that hold state and hand it on
 SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")  # nodes whose output is 0 or 1
@@ -211,6 +212,8 @@ def _conv(fields: Fields, shape: Shape) -> tuple[Any, Shape]:
         )
     # nir has one number per axis; only an even kernel padded to "same" needs two, and keeps its name
     padding: Any = "same" if any(a != b for a, b in pads) else tuple(a for a, _ in pads)
+    if groups == 1 and padding != "same":
+        weight, padding, groups = compact(weight, padding, dilation, fields.said)
     bias = fields.fill("bias", (weight.shape[0],), 0.0)
     each: Callable[[Shape], Any] = (lambda v: v[0]) if axes == 1 else (lambda v: v)
     node = getattr(nir, fields.kind)(

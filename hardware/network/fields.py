@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,12 @@ def wrong(name: str, found: str, *, allowed: str = "", fix: str = "") -> FileErr
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """The stored fields of node `name`, of NIR type `kind`; every reader names both in its errors."""
+    """The stored fields of node `name`, of NIR type `kind`; every reader names both in its errors. `said` is its metadata."""
 
     name: str
     kind: str
     stored: Mapping[str, Any]
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     def has(self, key: str) -> bool:
         return self.stored.get(key) is not None
@@ -45,7 +46,7 @@ class Fields:
         if value.dtype.kind not in "fiub":
             raise self.wrong(f"{key} holds {value.dtype}", allowed="numbers")
         with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused below
-            floats: Floats = value.astype(np.float64 if value.dtype == np.float64 else np.float32)
+            floats: Floats = value.astype(np.float64 if value.dtype == np.float64 else np.float32, copy=False)
         if not np.isfinite(floats).all():
             raise self.wrong(f"{key} holds values that are not finite", allowed="finite numbers")
         return floats

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from filopodia.hardware.show import show_network
+
 Discretization = Literal["euler", "exponential"]
 Reset = Literal["zero", "subtract"]
 Comparison = Literal[">", ">="]
@@ -50,6 +52,9 @@ class Network:
     semantics: Semantics
     metadata: Mapping[str, Any] = field(default_factory=dict)
     feedback: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return show_network(self)
 
     def sources(self, name: str) -> tuple[str, ...]:
         """Nodes with an edge into `name`, in the order of the edges."""

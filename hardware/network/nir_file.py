@@ -50,7 +50,8 @@ class _Nodes:
         for key in group:
             if key not in ("type", "metadata") and self.reader.is_dataset(group, key, at):
                 fields[key] = self.reader.value(group, key, at)
-        return RawNode(kind, fields)
+        said = self.reader.group(group, "metadata", at)
+        return RawNode(kind, fields, {} if said is None else self.reader.mapping(said, at))
 
     def graph(self, group: Any, name: str, depth: int) -> RawGraph:
         at = f"node {name!r}" if name else "the graph"

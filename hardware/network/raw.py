@@ -20,10 +20,11 @@ MAX_NODES = 10_000
 
 @dataclass(frozen=True, eq=False)
 class RawNode:
-    """One node: the name of its NIR type, and its fields (numpy arrays, numbers, text) as stored."""
+    """One node: the name of its NIR type, its fields (numpy arrays, numbers, text) as stored, and its own metadata."""
 
     kind: str
     fields: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ def _raw_graph(graph: Any, path: str, depth: int, count: Iterator[int]) -> RawGr
         if kind == "NIRGraph":
             nodes[name] = _raw_graph(node, f"{path}.{name}" if path else name, depth + 1, count)
         else:
-            nodes[name] = RawNode(kind, _fields(node, kind))
+            nodes[name] = RawNode(kind, _fields(node, kind), dict(getattr(node, "metadata", None) or {}))
     return RawGraph(nodes, tuple((str(a), str(b)) for a, b in graph.edges), dict(graph.metadata or {}))
 
 

@@ -105,7 +105,7 @@ class _Run:
                 self.pasts[name] = Past(delay_steps(node.delay, network.semantics.dt), full, dtype)
             elif kind == "Output" and network.semantics.output_delay:
                 self.pasts[name] = Past(np.full(network.shapes[name], network.semantics.output_delay), full, dtype)
-        self.silent_at_start = frozenset() if network.semantics.recurrent_input_at_start else _only_recurrent(network)
+        self.silent_at_start = frozenset() if network.semantics.recurrent_input_at_start else only_recurrent(network)
 
     def step(self, entering: Mapping[str, NDArray[Any]], first: bool) -> None:
         """One step: `entering` [N, *shape] per input."""
@@ -148,7 +148,7 @@ def _past(network: Network, name: str) -> int:
     return semantics.output_delay if type(node).__name__ == "Output" else 0
 
 
-def _only_recurrent(network: Network) -> frozenset[str]:
+def only_recurrent(network: Network) -> frozenset[str]:
     """Stateless nodes that hear of nothing but neurons' last step: silent in the first step on some platforms."""
     feedback = set(network.feedback)
     found: set[str] = set()

@@ -19,7 +19,7 @@ def build_all(graph: FlatGraph) -> tuple[dict[str, Any], dict[str, Shape]]:
     A node takes the shape that its sources send; where a loop or a file without shapes leaves that open, the shape that
     its own parameters have. `FileError` names the first node whose shape stays open or does not fit its sources.
     """
-    fields = {name: Fields(name, node.kind, node.fields) for name, node in graph.nodes.items()}
+    fields = {name: Fields(name, node.kind, node.fields, node.metadata) for name, node in graph.nodes.items()}
     for node in fields.values():
         if not known(node.kind):
             raise unknown_kind(node)

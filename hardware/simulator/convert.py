@@ -1,7 +1,7 @@
 """Between a user's arrays, kernel G's bits and kernel S's vectors.
 
 Bits: per (sample, step) a node's places in turn, channels last, padded to 64-bit words (gather.py).
-Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight, each followed by its inverse (lanes.py).
+Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight (lanes.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numba import int8, int64, uint8, uint64
 
 from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
-from filopodia.hardware.simulator.simd import from_bits, greater, loader, mask_bits, ones, select, splat, store, trailing_zeros
+from filopodia.hardware.simulator.simd import from_bits, greater, loader, mask_bits, ones, select, splat, store
 
 WORD = (0,)
 load_bytes = loader(8, 64)
@@ -148,29 +148,21 @@ def _add_rates(
                         rates[samples[0] + n, c * places + place] += sums[uint64(c - 64 * k)]
 
 
-def _weigh(
-    bits: Any,
-    at: Any,
-    samples: Any,
-    steps: Any,
-    places: Any,
-    channels: Any,
-    words: Any,
-    weight: Any,
-    sums: Any,
-    _stamp: Any = STAMP,
-) -> None:
-    """For each step and sample the sum of `weight` [size, place after place] over the spikes, into sums [T, N]."""
+def _weigh(bits: Any, at: Any, samples: Any, steps: Any, digits: Any, sums: Any, _stamp: Any = STAMP) -> None:
+    """For each step and sample the sum of weights over the spikes, into sums [T, N].
+
+    `digits` [bit, word] holds the weights' bits, laid out as a step's spikes.
+    """
+    words = uint64(digits.shape[1])
     for n in range(samples[1] - samples[0]):
         for t in range(steps):
-            source = uint64(at + (n * steps + t) * places * words)
+            source = uint64(at) + uint64(n * steps + t) * words
             total = int64(0)
-            for place in range(places):
+            for digit in range(digits.shape[0]):
+                some = int64(0)
                 for k in range(words):
-                    word = bits[source + uint64(place * words + k)]
-                    while word != uint64(0):
-                        total += weight[uint64(place * channels + 64 * k) + trailing_zeros(word)]
-                        word &= word - uint64(1)
+                    some += ones(bits[source + uint64(k)] & digits[uint64(digit), uint64(k)])
+                total += some << digit
             sums[t, samples[0] + n] += total
 
 
@@ -211,6 +203,7 @@ def _to_lanes(
     words: Any,
     vectors: Any,
     homes: Any,
+    area: Any,
     stride: Any,
     width: Any,
     square: Any,
@@ -244,15 +237,14 @@ def _to_lanes(
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
                             if channel < channels:
-                                vector = uint64(homes[place] + 2 * channel + tile * stride)
-                                lit = square[uint64(8 * j + b)]
-                                vectors[vector * w + uint64(group)] = lit
-                                vectors[(vector + uint64(1)) * w + uint64(group)] = ~lit
+                                vector = uint64(homes[place] + area * channel + tile * stride)
+                                vectors[vector * w + uint64(group)] = square[uint64(8 * j + b)]
 
 
 def _from_lanes(
     vectors: Any,
     homes: Any,
+    area: Any,
     stride: Any,
     width: Any,
     bits: Any,
@@ -276,7 +268,7 @@ def _from_lanes(
                     for j in range(8):
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
-                            vector = uint64(homes[place] + 2 * channel + tile * stride)
+                            vector = uint64(homes[place] + area * channel + tile * stride)
                             square[uint64(8 * j + b)] = vectors[vector * w + uint64(group)] if channel < channels else uint64(0)
                         turn_bytes(square, uint64(8 * j))
                     for i in range(8):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from filopodia.hardware.simulator.digits import LanePlan
+from filopodia.hardware.simulator.adders import WIDE
+from filopodia.hardware.simulator.lane_plan import LanePlan
 from filopodia.hardware.simulator.prepared import Prepared
 
 # Nanoseconds on one core, fitted by hand to runs of each kernel on one machine; only their ratios decide, and never the result.
-DIGIT, DIGIT_WORD = 0.67, 0.06  # kernel S, one vector counted, and each of its words
-ROW = 20.0  # kernel S, one row of one chunk, whatever is in it
-LANE = 0.5  # kernel S, one neuron and step: sums from bit planes, update
-ROW_BYTE = 1 / 65  # kernel G, one weight of one arriving spike
-NEURON = 0.5  # kernel G, one neuron and step: update, list of spikes
+STEP, STEP_WORD = 3.9, 0.4  # kernel S, one step of its adders, and each of the words that it serves at once
+ROW, ROW_WORD = 90.0, 10.0  # kernel S, one row of one chunk: the last sums, bytes from bit planes, update
+ROW_BYTE = 1 / 70  # kernel G, one weight of one arriving spike
+NEURON = 0.42  # kernel G, one neuron and step: update, list of spikes
 TURN = 0.1  # between the two kernels' layouts, one neuron and step
 DENSE_LANE = 8  # steps in a chunk
 
@@ -42,10 +42,10 @@ def choose(
     chunks = -(-steps // DENSE_LANE) * -(-samples // (8 * width))
     lanes = chunks * DENSE_LANE * 8 * width
     places = len(plan.out_place)
-    s = (
-        chunks * places * (plan.digits.total * (DIGIT + DIGIT_WORD * width) + len(plan.out_row) * ROW)
-        + node.size * lanes * LANE
-    )
+    s = 0.0
+    for served, words in zip(plan.runs(WIDE // width), (WIDE, width), strict=True):
+        row = len(plan.out_row) * (ROW + ROW_WORD * words)
+        s += chunks * len(served) * (len(plan.adders.steps) * (STEP + STEP_WORD * words) + row)
     g = node.padded * samples * steps * NEURON
     for connection in prepared.program.into(layer.name):
         source = prepared.nodes[connection.source]

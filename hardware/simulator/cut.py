@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from filopodia.errors import InputError
 from filopodia.hardware.simulator import lanes
+from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.prepared import Prepared
 
 LANES_PER_TILE = 2**14  # steps times samples in a tile: enough to make Python's share small, few enough to stay in caches
@@ -40,13 +41,13 @@ def _cut(prepared: Prepared, record: frozenset[str], steps: int, samples: int, t
     kept = result_bytes(prepared, record, steps, samples)
     size = min(samples, _whole(-(-samples // threads)), _whole(-(-LANES_PER_TILE // steps)))
     while size >= 1:
-        width = lanes.WIDE if size > 8 * lanes.NARROW else lanes.NARROW
+        width = next((x for x in lanes.UNITS if size <= 8 * x), WIDE)
         each = tile_bytes(prepared, record, steps, size, width)
         at_once = min(threads, -(-samples // size), (memory - kept) // each)
         if at_once >= 1:
             return Layout(size, at_once, max(1, threads // at_once), width)
-        size = _whole(size // 2) if size > 64 else size // 2
-    needed = kept + tile_bytes(prepared, record, steps, 1, lanes.NARROW)
+        size = _whole(size // 2) if size > 8 * WIDE else size // 2
+    needed = kept + tile_bytes(prepared, record, steps, 1, lanes.UNITS[0])
     raise InputError(
         f"memory of {memory} bytes cannot hold the result ({kept} bytes) and one sample",
         where="simulate",
@@ -57,7 +58,7 @@ def _cut(prepared: Prepared, record: frozenset[str], steps: int, samples: int, t
 
 def _whole(samples: int) -> int:
     """Samples rounded up to full vectors."""
-    return -(-samples // 64) * 64
+    return -(-samples // (8 * WIDE)) * (8 * WIDE)
 
 
 def tile_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: int, width: int) -> int:
@@ -67,7 +68,7 @@ def tile_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: 
     state = 4 * 64 * prepared.words
     recorded = 2 * state * samples * steps * len(record & {"u", "v"})
     groups, chunks = -(-samples // (8 * width)), -(-steps // 8)
-    scratch = 8 * width * (2 * prepared.carries + lanes.PLANES)
+    scratch = 8 * lanes.SCRATCH
     vectors = 8 * width * prepared.vectors * chunks * groups + scratch if samples >= LANES_FROM and not recorded else 0
     return bits + 2 * values + 2 * state + recorded + vectors + 2**16
 

@@ -1,47 +1,21 @@
-"""Kernel S's tables: weights as signed powers of two, listed per row and power."""
+"""Weights as signed powers of two, listed per row, power, source and sign: what kernel S counts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numba import int64, uint32, uint64
 from numpy.typing import NDArray
 
-from filopodia.hardware.program import Connection, Conv, Layer, Program
 from filopodia.hardware.simulator.compiled import kernel
-from filopodia.hardware.simulator.counting import fan_out
-from filopodia.hardware.simulator.plan import Node, binary, each, largest_sum, layout, rows, trailing_zeros
 
-COUNTED = 256  # neurons per row of a weighted count, fewer where its 24 bits demand it
+POWERS = 26
 
-
-@dataclass(frozen=True)
-class Digits:
-    """Rows of vectors to be counted: `counts[row, power, source]` of them, listed in `ops` from `starts[row]` on.
-
-    `constants[row]` is the sum of 2^power over the inverted ones; `carries` bounds the carries from one power to the next.
-    """
-
-    ops: NDArray[np.uint32]
-    counts: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    constants: NDArray[np.int32]
-    carries: int
-
-    @cached_property
-    def offset(self) -> int:
-        """What the inverted digits of all rows add up to."""
-        return int(self.constants.sum(dtype=np.int64))
-
-    @property
-    def total(self) -> int:
-        return len(self.ops) - 1
+Rows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # starts, vectors, weights
 
 
-def _count_digits(starts: Any, data: Any, scale: Any, source: Any, counts: Any, constants: Any) -> None:
+def _count_digits(starts: Any, data: Any, scale: Any, source: Any, counts: Any) -> None:
     for row in range(len(starts) - 1):
         for e in range(starts[row], starts[row + 1]):
             weight = int64(data[uint64(e)]) << scale[0] >> scale[1]
@@ -52,14 +26,12 @@ def _count_digits(starts: Any, data: Any, scale: Any, source: Any, counts: Any, 
                 if rest & 1:
                     digit = 2 - (rest & 3)
                     rest -= digit
-                    counts[row, power, source] += 1
-                    if (digit < 0) != negative:
-                        constants[row] += 1 << power
+                    counts[row, power, 2 * source + int64((digit < 0) != negative)] += 1
                 rest >>= 1
                 power += 1
 
 
-def _list_digits(starts: Any, data: Any, columns: Any, scale: Any, source: Any, at: Any, ops: Any) -> None:
+def _list_digits(starts: Any, data: Any, vectors: Any, scale: Any, source: Any, tag: Any, at: Any, ops: Any) -> None:
     for row in range(len(starts) - 1):
         for e in range(starts[row], starts[row + 1]):
             weight = int64(data[uint64(e)]) << scale[0] >> scale[1]
@@ -70,8 +42,9 @@ def _list_digits(starts: Any, data: Any, columns: Any, scale: Any, source: Any, 
                 if rest & 1:
                     digit = 2 - (rest & 3)
                     rest -= digit
-                    ops[uint64(at[row, power, source])] = uint32(columns[uint64(e)] + int64((digit < 0) != negative))
-                    at[row, power, source] += 1
+                    column = 2 * source + int64((digit < 0) != negative)
+                    ops[uint64(at[row, power, column])] = uint32(vectors[uint64(e)] + tag)
+                    at[row, power, column] += 1
                 rest >>= 1
                 power += 1
 
@@ -79,144 +52,21 @@ def _list_digits(starts: Any, data: Any, columns: Any, scale: Any, source: Any, 
 count_digits = kernel(_count_digits)
 list_digits = kernel(_list_digits)
 
-Rows = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]  # starts, vectors, weights
 
+def digits(sources: list[Rows], scales: list[tuple[int, int]], tags: list[int]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+    """Digits of the rows of several sources; weights are taken times 2^scale[0] / 2^scale[1] (without remainder).
 
-def write(sources: list[Rows], scales: list[tuple[int, int]], powers: int) -> Digits:
-    """Digits of the rows of several sources; weights are taken times 2^scale[0] / 2^scale[1] (without remainder)."""
-    n = len(sources[0][0]) - 1
-    counts = np.zeros((n, powers, len(sources)), np.int32)
-    constants = np.zeros(n, np.int64)
+    Returns `ops`, one vector plus its source's tag per digit, row after row, and how many of them belong to each
+    [row, power, 2 * source + (1 where they count negative)].
+    """
+    counts = np.zeros((len(sources[0][0]) - 1, POWERS, 2 * len(sources)), np.int32)
     for i, (starts, _, data) in enumerate(sources):
-        count_digits(starts, data, np.array(scales[i], np.int64), i, counts, constants)
+        count_digits(starts, data, np.array(scales[i], np.int64), i, counts)
     used = max(1, int(np.max(np.flatnonzero(counts.any(axis=(0, 2))), initial=0)) + 1)
     counts = np.ascontiguousarray(counts[:, :used])
     ends = np.cumsum(counts.reshape(-1), dtype=np.int64)
-    at = np.concatenate([[0], ends])[:-1].reshape(counts.shape)
-    first = at[:, 0, 0].copy()
-    ops = np.zeros(int(ends[-1]) + 1, np.uint32)
-    at = np.ascontiguousarray(at)
+    at = np.ascontiguousarray(np.concatenate([[0], ends])[:-1].reshape(counts.shape))
+    ops = np.zeros(int(ends[-1]), np.uint32)
     for i, (starts, vectors, data) in enumerate(sources):
-        list_digits(starts, data, vectors, np.array(scales[i], np.int64), i, at, ops)
-    most = int(counts.sum(axis=2).max(initial=0))
-    return Digits(ops, counts, first, constants.astype(np.int32), most + len(sources) + 4)
-
-
-@dataclass(frozen=True)
-class LanePlan:
-    """What kernel S needs for one layer, `bases` and `out` still counted from the nodes' own first vectors."""
-
-    digits: Digits
-    sources: tuple[str, ...]
-    bases: NDArray[np.int64]  # [source, place]
-    out_row: NDArray[np.int64]
-    out_place: NDArray[np.int64]
-    params: tuple[NDArray[np.int32], ...]  # keep_u, keep_v, bias, threshold
-    planes: int
-    memoryless: bool
-    bounded: bool
-    leaks: bool
-    subtract: bool
-    up: int
-    down: int
-
-
-def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer) -> LanePlan | None:
-    """Tables for a layer, or None where kernel S cannot serve: graded or delayed messages, loops, sums past 24 bits."""
-    into = program.into(layer.name)
-    exponents = [c.weight_exp for c in into]
-    if not into or any(program.lag(c) != 0 or not binary(program, c) for c in into):
-        return None
-    lowest = min(exponents)
-    if lowest < 0 and len(set(exponents)) > 1:
-        return None
-    largest = sum(largest_sum(c) << (c.weight_exp - lowest) for c in into)
-    if largest >= 2**23 or largest * 2.0 ** max(lowest, 0) >= 2**23:
-        return None
-    target = nodes[layer.name]
-    convolved = [isinstance(c.synapses, Conv) for c in into]
-    if any(convolved) and not all(convolved):
-        return None
-    sources = [_conv_rows(program, nodes, c) if isinstance(c.synapses, Conv) else _matrix_rows(nodes, c) for c in into]
-    scaled = [abs(data) << (e - lowest) for (_, _, data), e in zip(sources, exponents, strict=True)]
-    zeros = trailing_zeros(*scaled)
-    scales = [(e - lowest, zeros) for e in exponents]
-    digits = write(sources, scales, 26)
-    if digits.counts.shape[1] > 22:
-        return None
-    planes = 16 if largest >> zeros < 2**15 and digits.counts.shape[1] <= 16 else 24
-    shift = lowest + zeros
-    if any(convolved):
-        bases = np.stack([_conv_bases(program, nodes, c) for c in into])
-        out_row, out_place = 2 * np.arange(target.channels), target.homes
-    else:
-        bases = np.zeros((len(into), 1), np.int64)
-        out_row, out_place = target.neurons, np.zeros(1, np.int64)
-    bias = np.left_shift(layer.bias, layer.bias_exp) if layer.bias_exp >= 0 else np.right_shift(layer.bias, -layer.bias_exp)
-    values = (4095 - layer.du.astype(np.int32), 4096 - layer.dv.astype(np.int32), bias, np.left_shift(layer.vth, 6))
-    params = tuple(
-        np.ascontiguousarray(np.asarray(x, np.int32).reshape(-1)[: None if each(np.asarray(x), layer) else 1]) for x in values
-    )
-    memoryless = bool((layer.du == 4095).all()) and largest * 2.0 ** max(lowest, 0) < 2**17
-    # |v| stays below drive / (dv / 4096), the sum of what a leak leaves of a constant drive
-    drive = largest * 2.0 ** max(lowest, 0) * 64 + float(np.abs(bias).max())
-    leak, lowest_threshold = int(layer.dv.min()), int(layer.vth.min())
-    bounded = memoryless and leak > 0 and lowest_threshold >= 0 and drive * (4096 / leak + 1) < 2**23
-    return LanePlan(
-        digits,
-        tuple(c.source for c in into),
-        bases.astype(np.int64),
-        out_row.astype(np.int64),
-        out_place.astype(np.int64),
-        params,
-        planes,
-        memoryless,
-        bounded,
-        bool((layer.dv != 0).any()),
-        layer.reset == "subtract",
-        shift + 6 if shift >= 0 else 0,
-        -shift if shift < 0 else 0,
-    )
-
-
-def plan_count(weights: NDArray[np.int64], node: Node) -> Digits:
-    """Rows that add up `weights` [size] (the user's order) over a node's spikes."""
-    chosen = np.flatnonzero(weights)
-    per_row = max(1, min(COUNTED, 2**23 // max(int(weights.max(initial=0)), 1)))
-    starts = np.append(np.arange(0, len(chosen), per_row), len(chosen)).astype(np.int64)
-    if len(starts) == 1:
-        starts = np.zeros(2, np.int64)
-    return write([(starts, node.neurons[chosen], weights[chosen].astype(np.int64))], [(0, 0)], 26)
-
-
-def plan_synops(program: Program, nodes: dict[str, Node], connection: Connection) -> Digits:
-    """Rows that count the synapses reached by the spikes of a connection's source."""
-    return plan_count(fan_out(program, connection), nodes[connection.source])
-
-
-def _matrix_rows(nodes: dict[str, Node], connection: Connection) -> Rows:
-    starts, columns, data = rows(connection)
-    return starts.astype(np.int64), nodes[connection.source].neurons[columns], data.astype(np.int64)
-
-
-def _conv_rows(program: Program, nodes: dict[str, Node], connection: Connection) -> Rows:
-    """Rows of a kernel: vectors counted from the first tap of an output place."""
-    conv, source = connection.synapses, nodes[connection.source]
-    assert isinstance(conv, Conv)
-    g = layout(program, connection)
-    out, within, k_y, k_x = np.nonzero(conv.weight)
-    channel = within + out // (g.c_out // conv.groups) * (g.c_in // conv.groups)
-    place = k_y * conv.dilation[0] * source.grid[1] + k_x * conv.dilation[1]
-    starts = np.searchsorted(out, np.arange(g.c_out + 1)).astype(np.int64)
-    return starts, 2 * (place * source.channels + channel), conv.weight[out, within, k_y, k_x].astype(np.int64)
-
-
-def _conv_bases(program: Program, nodes: dict[str, Node], connection: Connection) -> NDArray[np.int64]:
-    """The vector of the first tap of every output place."""
-    conv, source = connection.synapses, nodes[connection.source]
-    assert isinstance(conv, Conv)
-    g = layout(program, connection)
-    y = np.arange(g.h_out) * conv.stride[0] - conv.padding[0] + source.corner[0]
-    x = np.arange(g.w_out) * conv.stride[1] - conv.padding[1] + source.corner[1]
-    bases: NDArray[np.int64] = ((y[:, None] * source.grid[1] + x) * (2 * source.channels)).reshape(-1)
-    return bases
+        list_digits(starts, data, vectors, np.array(scales[i], np.int64), i, tags[i], at, ops)
+    return ops, counts

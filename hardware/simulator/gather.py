@@ -17,7 +17,7 @@ import numpy as np
 from numba import int16, int32, int64, uint64
 
 from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
-from filopodia.hardware.simulator.neuron import decay, hold, wrap
+from filopodia.hardware.simulator.neuron import decay, fade, hold, wrap
 from filopodia.hardware.simulator.simd import (
     caster,
     greater,
@@ -41,7 +41,8 @@ LAYER = np.dtype(
             "state",  # where its u and v start
             *("keep_u", "keep_v", "bias", "threshold"),  # where its parameters start
             *("keep_u_each", "keep_v_each", "bias_each", "threshold_each"),  # 1 when there is one per neuron
-            *("memoryless", "leaks", "subtract"),
+            *("memoryless", "biased", "subtract"),
+            "fraction",  # bits after the point of keep_v where `fade` serves, else 0
             "record",  # where its recorded states start, per (sample, step)
         )
     ],
@@ -80,8 +81,13 @@ load_part = loader(32, 16)
 widen = caster("sext", 32)
 
 
-def _add_rows(weights: Any, base: Any, active: Any, segments: Any, count: Any, shift: Any, sums: Any, width: Any) -> None:
-    """Add the rows of the spikes listed in `segments` [count, (start, end, base)], shifted, to `sums` int32."""
+def _add_rows(
+    weights: Any, base: Any, active: Any, segments: Any, count: Any, shift: Any, sums: Any, alone: Any, width: Any
+) -> None:
+    """Add the rows of the spikes listed in `segments` [count, (start, end, base)], shifted, to `sums` int32.
+
+    Where the connection is `alone`, `sums` may hold anything before.
+    """
     block = uint64(64 * len(width))
     first = load_pairs(weights, base, width)
     a = first ^ first
@@ -104,8 +110,10 @@ def _add_rows(weights: Any, base: Any, active: Any, segments: Any, count: Any, s
         low, high = low << splat(int32(shift), low), high << splat(int32(shift), low)
     else:
         low, high = low >> splat(int32(-shift), low), high >> splat(int32(-shift), low)
-    store(sums, uint64(0), load_sums(sums, uint64(0), width) + low)
-    store(sums, half, load_sums(sums, half, width) + high)
+    if not alone:
+        low, high = low + load_sums(sums, uint64(0), width), high + load_sums(sums, half, width)
+    store(sums, uint64(0), low)
+    store(sums, half, high)
 
 
 add_rows = inlined(_add_rows)
@@ -201,14 +209,6 @@ def _add_wide(
 add_wide = inlined(_add_wide)
 
 
-def _parameter(params: Any, at: Any, each: Any, neuron: Any, like: Any) -> Any:
-    """A parameter of 64 neurons, or the one that all share."""
-    return load_part(params, uint64(at) + neuron, FOUR) if each != 0 else splat(params[uint64(at)], like)
-
-
-parameter = inlined(_parameter)
-
-
 def _update(
     layer: Any,
     params: Any,
@@ -228,29 +228,44 @@ def _update(
     fired_in_all = int64(0)
     begin = place * layer.words * 64 + first
     words = out + place * layer.words + first // 64
+    like = load_part(sums, uint64(0), FOUR)
+    memoryless, fraction, subtract, biased = layer.memoryless != 0, layer.fraction, layer.subtract != 0, layer.biased != 0
+    state, channels_in_all = layer.state, layer.channels
+    keep_u_each, keep_v_each = layer.keep_u_each != 0, layer.keep_v_each != 0
+    bias_each, threshold_each = layer.bias_each != 0, layer.threshold_each != 0
+    keep_u_at, keep_v_at, bias_at, threshold_at = layer.keep_u, layer.keep_v, layer.bias, layer.threshold
+    keep_u, keep_v = splat(params[uint64(keep_u_at)], like), splat(params[uint64(keep_v_at)], like)
+    bias, threshold = splat(params[uint64(bias_at)], like), splat(params[uint64(threshold_at)], like)
+    after_point, below_one = splat(int32(fraction), like), splat(int32((1 << fraction) - 1), like)
     for i in range(0, channels, 64):
         neuron = uint64(begin + i)
-        where = uint64(layer.state) + neuron
-        a = load_part(sums, uint64(i), FOUR)
-        u = a << splat(int32(6), a)
-        if layer.memoryless == 0:
-            factor = parameter(params, layer.keep_u, layer.keep_u_each, neuron, a)
-            u = wrap(decay(load_part(u_state, where, FOUR), factor) + u)
+        where = uint64(state) + neuron
+        u = load_part(sums, uint64(i), FOUR) << splat(int32(6), like)
+        if not memoryless:
+            if keep_u_each:
+                keep_u = load_part(params, uint64(keep_u_at) + neuron, FOUR)
+            u = wrap(decay(load_part(u_state, where, FOUR), keep_u) + u)
             store(u_state, where, u)
         v = load_part(v_state, where, FOUR)
-        if layer.leaks != 0:
-            v = decay(v, parameter(params, layer.keep_v, layer.keep_v_each, neuron, a))
-        v = hold(v + u + parameter(params, layer.bias, layer.bias_each, neuron, a))
-        threshold = parameter(params, layer.threshold, layer.threshold_each, neuron, a)
+        if keep_v_each:
+            keep_v = load_part(params, uint64(keep_v_at) + neuron, FOUR)
+        v = (fade(v, keep_v, after_point, below_one) if fraction != 0 else decay(v, keep_v)) + u
+        if bias_each:
+            bias = load_part(params, uint64(bias_at) + neuron, FOUR)
+        if biased:
+            v = v + bias
+        v = hold(v)
+        if threshold_each:
+            threshold = load_part(params, uint64(threshold_at) + neuron, FOUR)
         fired = greater(v, threshold)
-        v = select(fired, v - threshold if layer.subtract != 0 else a ^ a, v)
+        v = select(fired, v - threshold if subtract else like ^ like, v)
         store(v_state, where, v)
         if rec_u.size > 0:
             store(rec_u, uint64(rec) + neuron, u)
         if rec_v.size > 0:
             store(rec_v, uint64(rec) + neuron, v)
         word = mask_bits(fired)
-        left = layer.channels - first - i
+        left = channels_in_all - first - i
         if left < 64:
             word &= (uint64(1) << uint64(left)) - uint64(1)
         bits[uint64(words + i // 64)] = word
@@ -312,14 +327,16 @@ def _gather(
                             at = connection.cum * tile * steps + moment * connection.places * connection.words
                             reached += list_spikes(connection, bits, uint64(at), active, starts, fan)
                     fired = int64(0)
+                    alone = layer.wide == 0 and layer.last == layer.first + 1 and t >= connections[layer.first].lag
                     padded = layer.words * 64
                     out = layer.cum * tile * steps + (n * steps + t) * layer.places * layer.words
                     rec = layer.record * tile * steps + (n * steps + t) * layer.places * padded
                     for place in range(layer.places):
                         for first in range(0, padded, layer.block):
                             channels = min(layer.block, padded - first)
-                            for k in range(layer.block):
-                                sums[uint64(k)] = int32(0)
+                            if not alone:
+                                for k in range(layer.block):
+                                    sums[uint64(k)] = int32(0)
                             for c in range(layer.first, layer.last):
                                 connection = connections[c]
                                 if t < connection.lag:
@@ -333,13 +350,13 @@ def _gather(
                                     continue
                                 base = uint64(connection.weight + first // layer.block * connection.block_stride)
                                 if layer.block == 512:
-                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, EIGHT)
+                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, alone, EIGHT)
                                 elif layer.block == 256:
-                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, FOUR)
+                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, alone, FOUR)
                                 elif layer.block == 128:
-                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, TWO)
+                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, alone, TWO)
                                 else:
-                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, ONE)
+                                    add_rows(narrow, base, active, segments, count, connection.shift, sums, alone, ONE)
                             fired += update(
                                 layer, params, u_state, v_state, sums, place, first, channels, bits, out, rec_u, rec_v, rec
                             )

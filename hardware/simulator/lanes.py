@@ -1,25 +1,42 @@
 """Kernel S: all steps and samples of a tile at once, one bit per spike, cost proportional to the non-zero weights.
 
-A tile is 8 steps of 8 * W samples. A neuron's spikes are one vector of W 64-bit words: byte b is sample b, bit t of it step t.
-A weight is a sum of signed powers of two, so a neuron's input is, per power, a number of spike vectors to be counted; counting
-512 lanes takes two logic operations per spike vector (a carry-save adder: sum and carry of three bits). Each vector
-is kept twice, as it is and inverted, because -x = (1 - x) - 1: negative digits read the inverted one, and the ones are
-subtracted at the end. The counts end as bit planes; three rounds of bit swaps turn eight of them into bytes, and
-byte planes into the sums of eight steps, in the order in which the neuron update needs them.
+A tile is 8 steps of 8 * U samples. A neuron's spikes are one vector of U 64-bit words: byte b is sample b, bit t of it step t.
+A weight is a sum of signed powers of two, so a neuron's input is, per power, a number of spike vectors to be counted, all
+lanes of a vector by the same few logic operations (adders.py). The counts end as bit planes; three rounds of bit swaps turn
+eight of them into bytes, and byte planes into the sums of eight steps, in the order in which the neuron update needs them.
+
+The kernel's vectors hold W words. Where a neuron's vector is shorter, W = R * U serves R neighbours of a row at once.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import int8, int16, int32, int64, uint64
 
+from filopodia.hardware.simulator.adders import INVERTED, PLANES, SLOTS, SOURCES, TAG, TAKEN, UNREAD, WIDE
 from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
-from filopodia.hardware.simulator.neuron import decay, hold, wrap
+from filopodia.hardware.simulator.neuron import decay, fade, hold, wrap
 from filopodia.hardware.simulator.simd import caster, greater, loader, select, shift_right_logical, splat, store
 
-PLANES = 32  # vectors of scratch for bit planes, of which 16 or 24 are used
-NARROW, WIDE = 4, 8  # words per vector: 32 or 64 samples to a tile
+UNITS = (4, 8, WIDE)  # words per vector: 32, 64 or 128 samples to a tile
+SCRATCH = (SLOTS + PLANES) * WIDE  # words per thread: slots, then the bytes that the bit planes become
+
+SETTING = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("steps", "groups", "stride"),  # steps, groups of samples, vectors from one group's 8 steps to the next
+            *("unit", "places", "planes"),  # words per vector, places in all, planes per sum
+            *("memoryless", "subtract", "biased"),
+            "fraction",  # bits after the point of keep_v where `fade` serves, else 0
+            "bounded",  # whether v cannot reach its bounds
+            *("up", "down"),  # shifts of the sum
+        )
+    ],
+    align=True,
+)
 
 load = loader(64, 1)
 load_bytes = loader(8, 8)
@@ -36,14 +53,16 @@ def _swap(a: Any, b: Any, distance: Any, mask: Any) -> Any:
 swap = inlined(_swap)
 
 
-def _transpose(words: Any, plane: Any, width: Any) -> None:
-    """Eight bit planes to the bytes of eight steps: byte b of plane t becomes the number whose bits were at (b, t)."""
-    w = uint64(len(width))
-    at = uint64(plane) * w
-    a, e = swap(load(words, at, width), load(words, at + uint64(4) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
-    b, f = swap(load(words, at + uint64(1) * w, width), load(words, at + uint64(5) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
-    c, g = swap(load(words, at + uint64(2) * w, width), load(words, at + uint64(6) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
-    d, h = swap(load(words, at + uint64(3) * w, width), load(words, at + uint64(7) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+def _transpose(words: Any, plane: Any, out: Any, width: Any) -> None:
+    """Eight bit planes, slots from word `plane` on, to the bytes of eight steps, slots from word `out` on.
+
+    Byte b of plane t becomes the number whose bits were at (b, t).
+    """
+    w = uint64(WIDE)
+    a, e = swap(load(words, plane, width), load(words, plane + uint64(4) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+    b, f = swap(load(words, plane + w, width), load(words, plane + uint64(5) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+    c, g = swap(load(words, plane + uint64(2) * w, width), load(words, plane + uint64(6) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
+    d, h = swap(load(words, plane + uint64(3) * w, width), load(words, plane + uint64(7) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
     a, c = swap(a, c, 2, 0x3333333333333333)
     b, d = swap(b, d, 2, 0x3333333333333333)
     e, g = swap(e, g, 2, 0x3333333333333333)
@@ -52,134 +71,159 @@ def _transpose(words: Any, plane: Any, width: Any) -> None:
     c, d = swap(c, d, 1, 0x5555555555555555)
     e, f = swap(e, f, 1, 0x5555555555555555)
     g, h = swap(g, h, 1, 0x5555555555555555)
-    store(words, at, a)
-    store(words, at + uint64(1) * w, b)
-    store(words, at + uint64(2) * w, c)
-    store(words, at + uint64(3) * w, d)
-    store(words, at + uint64(4) * w, e)
-    store(words, at + uint64(5) * w, f)
-    store(words, at + uint64(6) * w, g)
-    store(words, at + uint64(7) * w, h)
+    store(words, out, a)
+    store(words, out + w, b)
+    store(words, out + uint64(2) * w, c)
+    store(words, out + uint64(3) * w, d)
+    store(words, out + uint64(4) * w, e)
+    store(words, out + uint64(5) * w, f)
+    store(words, out + uint64(6) * w, g)
+    store(words, out + uint64(7) * w, h)
 
 
 transpose = inlined(_transpose)
 
 
-def _count_planes(
-    words: Any,
-    planes: Any,
-    carry_room: Any,
-    ops: Any,
-    at: Any,
-    counts: Any,
-    row: Any,
-    bases: Any,
-    place: Any,
-    chunk: Any,
-    total: Any,
-    width: Any,
-) -> None:
-    """One row: the bit planes of the sum over digits of 2^k * spike vector, `total` of them, at `planes`.
+def _operand(words: Any, steps: Any, step: Any, i: Any, bases: Any, width: Any) -> Any:
+    operand = uint64(steps[step, uint64(i)])
+    return load(words, uint64(bases[operand >> uint64(TAG)]) + (operand & uint64(2**TAG - 1)), width)
 
-    Per power, `s` takes two vectors at a time, and what overflows goes to the list of carries for the next power (two lists in
-    turn), which a zero fills up to an even number.
+
+operand = inlined(_operand)
+
+
+def _paired(words: Any, pairs: Any, row: Any, power: Any, i: Any, bases: Any, width: Any) -> Any:
+    operand = uint64(pairs[uint64(row), uint64(power), uint64(i)])
+    at = uint64(bases[operand >> uint64(TAG) & uint64(SOURCES)]) + (operand & uint64(2**TAG - 1))
+    vector = load(words, at, width)
+    return vector ^ splat(-int64(operand >> uint64(INVERTED)), vector)
+
+
+paired = inlined(_paired)
+
+
+def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, width: Any) -> None:
+    """Run steps [first, last) of `adders.Adders`; operands of source i count from word `bases[i]`, scratch being source 0."""
+    scratch = uint64(bases[uint64(0)])
+    slot = uint64(1023)
+    for i in range(first, last):
+        step = uint64(i)
+        a, b = operand(words, steps, step, 0, bases, width), operand(words, steps, step, 1, bases, width)
+        c, d = operand(words, steps, step, 2, bases, width), operand(words, steps, step, 3, bases, width)
+        e, f = operand(words, steps, step, 4, bases, width), operand(words, steps, step, 5, bases, width)
+        g = operand(words, steps, step, 6, bases, width)
+        left, right = a ^ b, d ^ e
+        two_left, two_right = (a & b) | (left & c), (d & e) | (right & f)
+        left, right = left ^ c, right ^ f
+        either, two_either = left ^ right, two_left ^ two_right
+        two = (left & right) | (either & g)
+        out = uint64(steps[step, uint64(TAKEN)])
+        flip = splat(-int64(out >> uint64(31)), a)
+        store(words, scratch + (out & slot) * uint64(WIDE), either ^ g ^ flip)
+        store(words, scratch + (out >> uint64(10) & slot) * uint64(WIDE), two_either ^ two ^ flip)
+        four = (two_left & two_right) | (two_either & two)
+        store(words, scratch + (out >> uint64(20) & slot) * uint64(WIDE), four ^ flip)
+
+
+add_up = inlined(_add_up)
+
+
+def _ripple(words: Any, pairs: Any, row: Any, bases: Any, width: Any) -> None:
+    """Add a row's pairs, the carry going from power to power, into the bit planes from slot 1 on."""
+    scratch = uint64(bases[uint64(0)])
+    carry = load(words, scratch, width)
+    for power in range(pairs.shape[1]):
+        x, y = paired(words, pairs, row, power, 0, bases, width), paired(words, pairs, row, power, 1, bases, width)
+        either = x ^ y
+        store(words, scratch + uint64((power + 1) * WIDE), either ^ carry)
+        carry = (x & y) | (either & carry)
+
+
+ripple = inlined(_ripple)
+
+
+def _silence(words: Any, scratch: Any, width: Any) -> None:
+    """Make slot 0 and the bit planes zero: rows write only the planes that some row of theirs needs."""
+    zero = load(words, scratch, width) ^ load(words, scratch, width)
+    for slot in range(UNREAD):
+        store(words, scratch + uint64(slot * WIDE), zero)
+
+
+silence = inlined(_silence)
+
+
+def _run_simple(words: Any, numbers: Any, steps: Any, v: Any, neuron: Any, subtract: Any, bounded: Any, width: Any) -> Any:
+    """Up to eight steps of neurons without a current of their own, from the bytes of 16 planes: v and spikes.
+
+    `neuron` is what the sums exceed (16 bits), their scale, factor, fraction and `below_one` of `fade`, and the threshold.
     """
-    w = uint64(len(width))
-    carry_in = planes + uint64(PLANES)
-    carry_out = carry_in + carry_room
-    digit_planes, sources = uint64(counts.shape[1]), uint64(counts.shape[2])
-    zero = load(words, uint64(0), width)  # vector 0
-    carries, last = uint64(0), uint64(0)
-    plane = uint64(0)
-    while plane < digit_planes or (carries > uint64(0) and plane < total):
-        new = uint64(0)
-        s = zero
-        if plane < digit_planes:
-            for source in range(sources):
-                n = uint64(counts[row, plane, source])
-                base = uint64(bases[source, place]) + chunk
-                single = n & uint64(1)
-                a = load(words, (base + uint64(ops[at])) * w * single, width)
-                if source > uint64(0):
-                    store(words, (carry_out + new) * w, s & a)
-                    new += uint64(1)
-                s = s ^ a
-                at += single
-                end = at + (n - single)
-                while at < end:
-                    a = load(words, (base + uint64(ops[at])) * w, width)
-                    b = load(words, (base + uint64(ops[at + uint64(1)])) * w, width)
-                    either = a ^ b
-                    store(words, (carry_out + new) * w, (a & b) | (either & s))
-                    s = either ^ s
-                    new += uint64(1)
-                    at += uint64(2)
-        pair = uint64(0)
-        while pair < carries:
-            a = load(words, (carry_in + pair) * w, width)
-            b = load(words, (carry_in + pair + uint64(1)) * w, width)
-            either = a ^ b
-            store(words, (carry_out + new) * w, (a & b) | (either & s))
-            s = either ^ s
-            new += uint64(1)
-            pair += uint64(2)
-        store(words, (planes + plane) * w, s)
-        if plane >= digit_planes and last == uint64(1):
-            new = uint64(0)  # a single carry and the zero beside it cannot overflow
-        store(words, (carry_out + new) * w, zero)
-        carries = new + (new & uint64(1))
-        last = new
-        plane += uint64(1)
-        carry_in, carry_out = carry_out, carry_in
-    while plane < total:
-        store(words, (planes + plane) * w, zero)
-        plane += uint64(1)
+    above, scale, factor, fraction, below_one, fires = neuron
+    w = uint64(WIDE)
+    first = load_bytes(words, numbers, width)
+    spikes = first ^ first
+    for t in range(steps):
+        at = numbers + uint64(t) * w
+        low, high = to_half(load_bytes(words, at, width)), to_half(load_bytes(words, at + uint64(8) * w, width))
+        a = widen((low | (high << splat(int16(8), low))) - above)
+        v = fade(v, factor, fraction, below_one) + a * scale  # a product where a shift would do: other units of the processor
+        if not bounded:
+            v = hold(v)
+        fired = greater(v, fires)
+        v = select(fired, v - fires if subtract else v ^ v, v)
+        spikes = spikes | select(fired, splat(int8(1 << t), spikes), first ^ first)
+    return v, spikes
 
 
-count_planes = inlined(_count_planes)
+run_simple = inlined(_run_simple)
 
 
 def _lanes_layer(
     words: Any,
     scratch: Any,
-    ops: Any,
-    counts: Any,
+    program: Any,
     starts: Any,
+    pairs: Any,
     constants: Any,
     bases: Any,
     out_row: Any,
     out_place: Any,
+    chosen: Any,
     keep_u: Any,
     keep_v: Any,
     bias: Any,
     threshold: Any,
-    setting: Any,
+    settings: Any,
     rows: Any,
     places: Any,
     width: Any,
     _stamp: Any = STAMP,
 ) -> None:
-    """Rows `rows[0]..rows[1]` at places `places[0]..places[1]` of a layer: count, update, write spikes.
+    """Rows `rows[0]..rows[1]` at places `chosen[places[0]..places[1]]` of a layer: count, update, write spikes.
 
-    `words` holds the vectors of the tile: vector 0 is zero, scratch starts at vector `scratch`, digit d of a source is vector
-    `bases[source, place] + ops[d]`. `setting` is steps, stride from one chunk of 8 steps to the next, planes, places in all,
-    room for carries, memoryless, leaks, subtract, shift up, shift down, groups of 8 * W samples, and
-    whether v cannot reach its bounds.
+    `words` holds the vectors of the tile, scratch starts at word `scratch`, operands of a source at vector
+    `bases[source, place]`; `program`, `starts`, `pairs` and `constants` are those of
+    `adders.Adders`. `settings` holds one `SETTING`.
     """
-    w = uint64(len(width))
-    steps, stride, total = setting[0], uint64(setting[1]), uint64(setting[2])
-    places_in_all, carry_room = setting[3], uint64(setting[4])
-    groups, chunks = setting[10], (steps + 7) // 8
-    memoryless, leaks, subtract = setting[5] != 0, setting[6] != 0, setting[7] != 0
-    bounded = setting[11] != 0
-    planes = uint64(scratch)
-    like = to_whole(load_bytes(words, uint64(0), width))
-    up, down = splat(int32(setting[8]), like), splat(int32(setting[9]), like)
-    rounds_down = setting[9] != 0
-    silent = load_bytes(words, uint64(0), width)
+    setting = settings[0]
+    w, unit = uint64(WIDE), uint64(setting.unit)
+    steps, stride, total = setting.steps, uint64(setting.stride), uint64(setting.planes)
+    places_in_all = setting.places
+    groups, chunks = setting.groups, (steps + 7) // 8
+    memoryless, subtract, biased = setting.memoryless != 0, setting.subtract != 0, setting.biased != 0
+    bounded, fades, rounds_down = setting.bounded != 0, setting.fraction != 0, setting.down != 0
+    simple = memoryless and fades and not biased and not rounds_down and total == uint64(16)
+    silence(words, uint64(scratch), width)
+    planes, numbers = uint64(scratch) + w, uint64(scratch + SLOTS * WIDE)
+    operands = np.empty(bases.shape[0] + 1, np.int64)
+    operands[0] = scratch
+    silent = load_bytes(words, uint64(scratch), width)
+    like = to_whole(silent)
+    up, down, fraction = splat(int32(setting.up), like), splat(int32(setting.down), like), splat(int32(setting.fraction), like)
+    scale, below_one = splat(int32(1 << setting.up), like), splat(int32((1 << setting.fraction) - 1), like)
     none = splat(int32(0), like)
     for group in range(groups):
-        for place in range(places[0], places[1]):
+        for index in range(places[0], places[1]):
+            place = chosen[uint64(index)]
             for row in range(rows[0], rows[1]):
                 constant = splat(int32(constants[row]), like)
                 constant_half = splat(int16(constants[row]), to_half(silent))
@@ -191,17 +235,22 @@ def _lanes_layer(
                 u, v = none, none
                 for chunk in range(chunks):
                     moved = uint64(group * chunks + chunk) * stride
-                    start = uint64(starts[row])
-                    count_planes(
-                        words, planes, carry_room, ops, start, counts, uint64(row), bases, uint64(place), moved, total, width
-                    )
-                    transpose(words, planes, width)
-                    transpose(words, planes + uint64(8), width)
+                    for source in range(bases.shape[0]):
+                        operands[source + 1] = (bases[source, place] + int64(moved)) * setting.unit
+                    add_up(words, program, starts[row], starts[row + 1], operands, width)
+                    ripple(words, pairs, row, operands, width)
+                    transpose(words, planes, numbers, width)
+                    transpose(words, planes + uint64(8) * w, numbers + uint64(8) * w, width)
                     if total > uint64(16):
-                        transpose(words, planes + uint64(16), width)
+                        transpose(words, planes + uint64(16) * w, numbers + uint64(16) * w, width)
                     spikes = silent
-                    for t in range(min(8, steps - 8 * chunk)):
-                        at = (planes + uint64(t)) * w
+                    here = min(8, steps - 8 * chunk)
+                    if simple:
+                        values = (constant_half, scale, factor_v, fraction, below_one, fires)
+                        v, spikes = run_simple(words, numbers, here, v, values, subtract, bounded, width)
+                        here = 0
+                    for t in range(here):
+                        at = numbers + uint64(t) * w
                         low, high = load_bytes(words, at, width), load_bytes(words, at + uint64(8) * w, width)
                         if total > uint64(16):
                             top = to_whole(load_bytes(words, at + uint64(16) * w, width))
@@ -214,53 +263,50 @@ def _lanes_layer(
                         if rounds_down:
                             a = (a >> down) << splat(int32(6), like)
                         u = a if memoryless else wrap(decay(u, factor_u) + a)
-                        if leaks:
-                            v = decay(v, factor_v)
-                        v = v + u + offset
-                        if not bounded:
-                            v = hold(v)
+                        v = fade(v, factor_v, fraction, below_one) if fades else decay(v, factor_v)
+                        v = hold(v + u + offset)
                         fired = greater(v, fires)
                         v = select(fired, v - fires if subtract else none, v)
                         spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
-                    target = (uint64(out_row[row]) + uint64(out_place[place]) + moved) * w
+                    target = (uint64(out_row[row]) + uint64(out_place[place]) + moved) * unit
                     store(words, target, spikes)
-                    lit = load(words, target, width)
-                    store(words, target + w, lit ^ splat(int64(-1), lit))
 
 
 def _lanes_count(
     words: Any,
-    scratch: Any,
-    carry_room: Any,
-    ops: Any,
-    counts: Any,
+    unit: Any,
+    program: Any,
     starts: Any,
-    bases: Any,
+    pairs: Any,
+    first: Any,
     stride: Any,
     sums: Any,
     width: Any,
     _stamp: Any = STAMP,
 ) -> None:
-    """Weighted spike counts: every row (24 bits each) is added to `sums` [tiles of a group and a chunk, 8, 8 * W] int32."""
-    w = uint64(len(width))
-    planes = uint64(scratch)
-    for row in range(len(starts)):
+    """Weighted spike counts: every row is added to `sums` [tiles of a group and a chunk, 8, 8 * U] int32.
+
+    The node's vectors begin at vector `first`; scratch is at word 0.
+    """
+    w = uint64(WIDE)
+    silence(words, uint64(0), width)
+    numbers, planes = uint64(SLOTS) * w, pairs.shape[1]
+    operands = np.zeros(2, np.int64)
+    for row in range(len(starts) - 1):
         for tile in range(sums.shape[0]):
-            moved = uint64(tile) * uint64(stride)
-            start = uint64(starts[row])
-            count_planes(
-                words, planes, uint64(carry_room), ops, start, counts, uint64(row), bases, uint64(0), moved, uint64(24), width
-            )
-            for byte in (0, 8, 16):
-                transpose(words, planes + uint64(byte), width)
+            operands[1] = (first + tile * stride) * unit
+            add_up(words, program, starts[row], starts[row + 1], operands, width)
+            ripple(words, pairs, row, operands, width)
+            for byte in range(0, planes, 8):
+                transpose(words, uint64(byte + 1) * w, numbers + uint64(byte) * w, width)
             for t in range(8):
-                at = (planes + uint64(t)) * w
-                low, high = load_bytes(words, at, width), load_bytes(words, at + uint64(8) * w, width)
-                a, b = to_whole(low), to_whole(high)
-                c = to_whole(load_bytes(words, at + uint64(16) * w, width))
-                where = uint64(8 * tile + t) * uint64(8) * w
-                total = a | (b << splat(int32(8), a)) | (c << splat(int32(16), a))
-                store(sums, where, load_sums(sums, where, width) + total)
+                at = numbers + uint64(t) * w
+                where = uint64((8 * tile + t) * 8 * unit)
+                total = load_sums(sums, where, width)
+                for byte in range(0, planes, 8):
+                    part = to_whole(load_bytes(words, at + uint64(byte) * w, width))
+                    total = total + (part << splat(int32(byte), part))
+                store(sums, where, total)
 
 
 lanes_layer = kernel(_lanes_layer)

@@ -17,6 +17,12 @@ def _decay(x: Any, factor: Any) -> Any:
     return (x >> splat(int32(12), x)) * factor + shift_right_logical(low, splat(int32(12), x))
 
 
+def _fade(x: Any, factor: Any, fraction: Any, below_one: Any) -> Any:
+    """x * factor / 2^fraction towards zero, for products that fit 32 bits; `below_one` is 2^fraction - 1."""
+    product = x * factor
+    return select(greater(x ^ x, product), product + below_one, product) >> fraction
+
+
 def _wrap(u: Any) -> Any:
     """A current, wrapped once past +-2^23."""
     turn = splat(int32(2**24), u)
@@ -32,5 +38,6 @@ def _hold(v: Any) -> Any:
 
 
 decay = inlined(_decay)
+fade = inlined(_fade)
 wrap = inlined(_wrap)
 hold = inlined(_hold)

@@ -21,8 +21,9 @@ Int64 = NDArray[np.int64]
 class Node:
     """Where an input's or a layer's spikes live. A node that no convolution touches is one place with all neurons as channels.
 
-    `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo and inverses included);
-    `grid` is the padded height and width around its places, `corner` the first place inside.
+    `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo included); `grid` is
+    the padded height and width around its places, `corner` the first place inside. Vectors lie channel after channel, so that
+    neighbours in a row can be loaded together.
     """
 
     name: str
@@ -45,20 +46,25 @@ class Node:
         return self.places * self.words * 64
 
     @property
+    def area(self) -> int:
+        """Vectors per channel: the grid, made odd so that channels do not share the sets of a cache."""
+        return self.grid[0] * self.grid[1] | 1
+
+    @property
     def room(self) -> int:
-        """Vectors, halo and inverses included."""
-        return 2 * self.channels * self.grid[0] * self.grid[1]
+        """Vectors, halo included."""
+        return self.channels * self.area
 
     @cached_property
     def homes(self) -> Int64:
-        """The first vector of each place, counted from the node's own first."""
+        """The vector of each place in the first channel, counted from the node's own first."""
         y, x = np.divmod(np.arange(self.places), self.width)
-        return ((y + self.corner[0]) * self.grid[1] + x + self.corner[1]) * (2 * self.channels)
+        return (y + self.corner[0]) * self.grid[1] + x + self.corner[1]
 
     @cached_property
     def neurons(self) -> Int64:
         """The vector of each neuron, in the user's order (channels first)."""
-        return (self.homes[None, :] + 2 * np.arange(self.channels)[:, None]).reshape(-1)
+        return (self.homes[None, :] + self.area * np.arange(self.channels)[:, None]).reshape(-1)
 
     def by_place(self, x: NDArray[Any]) -> NDArray[Any]:
         """The last axis from the user's order (channels first) to place after place, channels last."""
@@ -158,6 +164,24 @@ def trailing_zeros(*weights: NDArray[np.integer]) -> int:
     for weight in weights:
         union |= int(np.bitwise_or.reduce(weight.reshape(-1), initial=0))
     return (union & -union).bit_length() - 1 if union else 0
+
+
+def bias_of(layer: Layer) -> Int32:
+    """Biases as they are added to v, int32."""
+    shifted = np.left_shift(layer.bias, layer.bias_exp) if layer.bias_exp >= 0 else np.right_shift(layer.bias, -layer.bias_exp)
+    return np.asarray(shifted, np.int32)
+
+
+def fading(layer: Layer, highest: float) -> tuple[Int32, int]:
+    """What v keeps per step and the bits of it after the point, where |v| below `highest` makes products of 32 bits.
+
+    Elsewhere in units of 1 / 4096, and 0.
+    """
+    keep = np.asarray(4096 - layer.dv.astype(np.int32), np.int32)
+    zeros = min(trailing_zeros(keep), 11)
+    if int(keep.min()) < 0 or (int(keep.max()) >> zeros) * highest + 4096 >= 2.0**31:
+        return keep, 0
+    return keep >> zeros, 12 - zeros
 
 
 def each(value: NDArray[np.integer], layer: Layer) -> bool:

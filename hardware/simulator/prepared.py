@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from filopodia.hardware.program import Connection, Conv, Program
-from filopodia.hardware.simulator import counting, digits, geometry, plan, tables
-from filopodia.hardware.simulator.digits import Digits, LanePlan
-from filopodia.hardware.simulator.fingerprint import fingerprint
+from filopodia.hardware.program import Program, Sparse
+from filopodia.hardware.simulator import counting, geometry, lane_plan, plan, tables
+from filopodia.hardware.simulator.adders import Adders
+from filopodia.hardware.simulator.lane_plan import LanePlan
 from filopodia.hardware.simulator.spare import Spare
 from filopodia.hardware.simulator.tables import Tables
 
@@ -33,9 +33,11 @@ class Prepared:
         self.spare = Spare()
         self.layouts: dict[Any, Any] = {}  # `cut.Layout` by what was asked
         self._tables: dict[tuple[int, int], Tables] = {}
-        self._lanes: dict[int, LanePlan | None] = {}
-        self._synops: dict[int, Digits] = {}
-        self._ones: dict[str, Digits] = {}
+        self._lanes: dict[tuple[int, int], LanePlan | None] = {}
+        self._synops: dict[tuple[int, int], Adders] = {}
+        self._ones: dict[tuple[str, int], Adders] = {}
+        self._messages: dict[tuple[str, int], Adders] = {}
+        self._message_bits: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.uint64]]] = {}
 
     @property
     def program(self) -> Program:
@@ -43,20 +45,6 @@ class Prepared:
         program = self._program()
         assert program is not None
         return program
-
-    @cached_property
-    def carries(self) -> int:
-        """Vectors that carries from one power to the next can take at most: one per weight of a row."""
-        most = digits.COUNTED
-        for layer in self.program.layers:
-            most = max(most, sum(self._row_length(connection) for connection in self.program.into(layer.name)))
-        return most + 8
-
-    def _row_length(self, connection: Connection) -> int:
-        synapses = connection.synapses
-        if isinstance(synapses, Conv):
-            return int(np.prod(synapses.weight.shape[1:]))
-        return self.nodes[connection.source].size
 
     @cached_property
     def words(self) -> int:
@@ -80,44 +68,74 @@ class Prepared:
             self._tables[key] = tables.build(self.program, self.nodes, first, last, self.values)
         return self._tables[key]
 
-    def lanes(self, index: int) -> LanePlan | None:
-        """Kernel S's tables for a layer, None where it cannot serve."""
-        if index not in self._lanes:
-            self._lanes[index] = digits.plan_layer(self.program, self.nodes, self.program.layers[index])
-        return self._lanes[index]
+    def lanes(self, index: int, unit: int) -> LanePlan | None:
+        """Kernel S's tables for a layer and vectors of `unit` words, None where it cannot serve."""
+        if (index, unit) not in self._lanes:
+            layer = self.program.layers[index]
+            self._lanes[index, unit] = lane_plan.plan_layer(self.program, self.nodes, layer, unit)
+        return self._lanes[index, unit]
 
-    def synops(self, connection: int) -> Digits:
+    def synops(self, connection: int, unit: int) -> Adders:
         """Rows that count the synapses reached over a connection."""
-        if connection not in self._synops:
-            self._synops[connection] = digits.plan_synops(self.program, self.nodes, self.program.connections[connection])
-        return self._synops[connection]
+        if (connection, unit) not in self._synops:
+            of = self.program.connections[connection]
+            self._synops[connection, unit] = lane_plan.plan_synops(self.program, self.nodes, of, unit)
+        return self._synops[connection, unit]
 
-    def ones(self, name: str) -> Digits:
+    def ones(self, name: str, unit: int) -> Adders:
         """Rows that count a node's spikes."""
-        if name not in self._ones:
+        if (name, unit) not in self._ones:
             node = self.nodes[name]
-            self._ones[name] = digits.plan_count(np.ones(node.size, np.int64), node)
-        return self._ones[name]
+            self._ones[name, unit] = lane_plan.plan_count(np.ones(node.size, np.int64), node, unit)
+        return self._ones[name, unit]
 
     @cached_property
     def destinations(self) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-        """Cores that a spike of each neuron goes to, place after place; only nodes that reach any."""
-        found = counting.destinations(self.program)
-        return {name: self.nodes[name].by_place(x).astype(np.int64) for name, x in found.items() if x.any()}
+        """Cores that a spike of each neuron goes to, in the user's order; only nodes that reach any."""
+        return {name: x for name, x in counting.destinations(self.program).items() if x.any()}
+
+    def messages(self, name: str, unit: int) -> Adders:
+        """Rows that count a node's messages."""
+        if (name, unit) not in self._messages:
+            self._messages[name, unit] = lane_plan.plan_count(self.destinations[name], self.nodes[name], unit)
+        return self._messages[name, unit]
+
+    def message_bits(self, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+        """`destinations` bit by bit [bit, word], in the layout of a step's spikes."""
+        if name not in self._message_bits:
+            node, counts = self.nodes[name], self.destinations[name]
+            by_place = np.zeros((node.places, node.words * 64), np.int64)
+            by_place[:, : node.channels] = node.by_place(counts).reshape(node.places, node.channels)
+            bits = by_place.reshape(1, -1) >> np.arange(int(counts.max()).bit_length())[:, None] & 1
+            self._message_bits[name] = np.packbits(bits.astype(np.uint8), axis=1, bitorder="little").view(np.uint64)
+        return self._message_bits[name]
 
 
-_kept: weakref.WeakKeyDictionary[Program, tuple[int, Prepared]] = weakref.WeakKeyDictionary()
+_kept: weakref.WeakKeyDictionary[Program, Prepared] = weakref.WeakKeyDictionary()
 
 
 def prepare(program: Program) -> Prepared:
-    """A checked program's tables, from the last call where the program is the same and none of its numbers has changed.
+    """A checked program's tables, from the last call where it is the same program.
 
+    The program's arrays become read-only: its tables, once made, would not follow a change in place.
     Raises InputError where the program's arrays do not fit each other.
     """
-    mark = fingerprint(program)
     known = _kept.get(program)
-    if known is None or known[0] != mark:
+    if known is None:
         geometry.check(program)
-        known = (mark, Prepared(program))
-        _kept[program] = known
-    return known[1]
+        _freeze(program)
+        known = _kept[program] = Prepared(program)
+    return known
+
+
+def _freeze(program: Program) -> None:
+    arrays: list[Any] = []
+    for connection in program.connections:
+        synapses = connection.synapses
+        arrays += [synapses.indptr, synapses.indices, synapses.data] if isinstance(synapses, Sparse) else [synapses.weight]
+    for layer in program.layers:
+        arrays += [layer.du, layer.dv, layer.vth, layer.bias]
+    for array in arrays:
+        while isinstance(array, np.ndarray):
+            array.flags.writeable = False
+            array = array.base

@@ -37,6 +37,8 @@ def simulate(
     are always there. `threads` defaults to the processors this process may use. `memory` bounds, in bytes, what the call
     allocates, the recorded result included. `progress` is called with ("simulate", samples done, samples in all).
 
+    A program's arrays are read-only from its first simulation on: to change a weight, build another program.
+
     Raises InputError, before any work, for input of the wrong shape, type or range, NaN, T = 0 or N = 0, for a program
     whose arrays do not fit, for an unknown record or arithmetic, and for a memory bound that cannot hold the result and one
     sample. In Loihi's arithmetic, raises ChipLimitError for numbers that the chip's fields cannot hold.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from filopodia.hardware.program import Connection, Conv, Layer, Program, Sparse
 from filopodia.hardware.simulator.counting import fan_out
 from filopodia.hardware.simulator.gather import BLOCKS, CONNECTION, LAYER
-from filopodia.hardware.simulator.plan import Node, binary, each, largest_sum, layout, rows, trailing_zeros
+from filopodia.hardware.simulator.plan import Node, bias_of, binary, each, fading, largest_sum, layout, rows, trailing_zeros
 from filopodia.hardware.simulator.reference import acting
 
 
@@ -150,12 +150,11 @@ def _block(padded: int) -> int:
 
 
 def _parameters(layer: Layer, node: Node, row: Any, params: _Heap) -> None:
+    keep_v, row["fraction"] = fading(layer, 2.0**23)
     values = {
         "keep_u": 4095 - layer.du.astype(np.int32),
-        "keep_v": 4096 - layer.dv.astype(np.int32),
-        "bias": np.left_shift(layer.bias, layer.bias_exp)
-        if layer.bias_exp >= 0
-        else np.right_shift(layer.bias, -layer.bias_exp),
+        "keep_v": keep_v,
+        "bias": bias_of(layer),
         "threshold": np.left_shift(layer.vth, 6),
     }
     for name, value in values.items():
@@ -167,7 +166,7 @@ def _parameters(layer: Layer, node: Node, row: Any, params: _Heap) -> None:
         else:
             row[name] = params.add(value.reshape(-1)[:1])
     row["memoryless"] = row["memoryless"] and bool((layer.du == 4095).all())
-    row["leaks"] = bool((layer.dv != 0).any())
+    row["biased"] = bool(layer.bias.any())
     row["subtract"] = layer.reset == "subtract"
 
 

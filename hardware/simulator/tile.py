@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.hardware.simulator import convert, gather, lanes
+from filopodia.hardware.simulator.adders import WIDE, Adders
 from filopodia.hardware.simulator.cost import Choice, choose
 from filopodia.hardware.simulator.cut import LANES_FROM, Layout
 from filopodia.hardware.simulator.prepared import Prepared
@@ -53,7 +54,6 @@ class Tile:
         self.as_vectors: set[str] = set()
         self.vectors: NDArray[np.uint64] | None = None
         self.width = (0,) * layout.width
-        self.scratch = 0
         self.square = np.empty(64, np.uint64)
 
     def run(self) -> None:
@@ -102,7 +102,7 @@ class Tile:
 
     def _choose(self, index: int) -> Choice:
         prepared = self.prepared
-        plan = prepared.lanes(index)
+        plan = prepared.lanes(index, self.layout.width)
         if plan is None:
             return Choice.GATHER
         layer = prepared.program.layers[index]
@@ -176,6 +176,8 @@ class Tile:
     def _share(self, work: Callable[[int, tuple[int, int]], None], size: int) -> None:
         """Call `work` with its number on parts of range(size), on the threads within a tile."""
         parts = min(self.layout.inner, size)
+        if parts == 0:
+            return
         ranges = [(size * i // parts, size * (i + 1) // parts) for i in range(parts)]
         if parts == 1:
             work(0, ranges[0])
@@ -184,19 +186,20 @@ class Tile:
             list(pool.map(work, range(parts), ranges))
 
     def _room(self) -> NDArray[np.uint64]:
-        """The tile's vectors: vector 0 is zero, then scratch per thread, then the nodes."""
+        """The tile's vectors: first scratch per thread, then the nodes."""
         if self.vectors is None:
-            self.scratch = lanes.PLANES + 2 * self.prepared.carries
-            self.first = 1 + self.scratch * self.layout.inner
-            width = self.layout.width
-            self.vectors = self.prepared.spare.take((self.first + self.prepared.vectors * self.chunks * self.groups) * width)
-            self.vectors[:width] = 0
+            unit = self.layout.width
+            self.first = lanes.SCRATCH * self.layout.inner // unit
+            room = (self.first + self.prepared.vectors * self.chunks * self.groups) * unit + WIDE
+            self.vectors = self.prepared.spare.take(room)
             for node in self.prepared.nodes.values():
-                if node.corner != (0, 0):  # the halo is silent: its inverses are ones
-                    for tile in range(self.chunks * self.groups):
-                        begin = self.first + node.vectors + tile * self.prepared.vectors
-                        region = self.vectors[begin * width : (begin + node.room) * width]
-                        region.reshape(-1, 2, width)[:] = np.array([[0], [2**64 - 1]], np.uint64)
+                (top, left), (height, width) = node.corner, node.grid
+                for tile in range(self.chunks * self.groups if node.corner != (0, 0) else 0):
+                    begin = self.first + node.vectors + tile * self.prepared.vectors
+                    region = self.vectors[begin * unit : (begin + node.room) * unit].reshape(node.channels, node.area, unit)
+                    grids = region[:, : height * width].reshape(node.channels, height, width, unit)
+                    grids[:, :top] = grids[:, height - top :] = 0  # the halo is silent
+                    grids[:, :, :left] = grids[:, :, width - left :] = 0
         return self.vectors
 
     def _need_vectors(self, name: str) -> None:
@@ -213,6 +216,7 @@ class Tile:
                 words,
                 vectors,
                 node.homes + (self.first + node.vectors),
+                node.area,
                 self.prepared.vectors,
                 self.layout.width,
                 self.square,
@@ -227,6 +231,7 @@ class Tile:
             convert.from_lanes(
                 self.vectors,
                 node.homes + (self.first + node.vectors),
+                node.area,
                 self.prepared.vectors,
                 self.layout.width,
                 self.bits,
@@ -241,77 +246,72 @@ class Tile:
 
     def _lanes(self, index: int) -> None:
         prepared = self.prepared
-        plan, layer = prepared.lanes(index), prepared.program.layers[index]
+        plan, layer = prepared.lanes(index, self.layout.width), prepared.program.layers[index]
         assert plan is not None
         for name in plan.sources:
             self._need_vectors(name)
         vectors = self._room()
         node = prepared.nodes[layer.name]
         firsts = np.array([self.first + prepared.nodes[name].vectors for name in plan.sources], np.int64)
-        setting = np.array(
-            [
-                self.steps,
-                prepared.vectors,
-                plan.planes,
-                len(plan.out_place),
-                self.prepared.carries,
-                plan.memoryless,
-                plan.leaks,
-                plan.subtract,
-                plan.up,
-                plan.down,
-                self.groups,
-                plan.bounded,
-            ],
-            np.int64,
-        )
+        setting = np.zeros(1, lanes.SETTING)
+        row = setting[0]
+        row["steps"], row["groups"], row["stride"] = self.steps, self.groups, prepared.vectors
+        row["unit"], row["places"], row["planes"] = self.layout.width, len(plan.out_place), plan.planes
+        row["memoryless"], row["subtract"] = plan.memoryless, plan.subtract
+        row["biased"], row["fraction"], row["bounded"] = plan.biased, plan.fraction, plan.bounded
+        row["up"], row["down"] = plan.up, plan.down
         bases = plan.bases + firsts[:, None]
         out_place = plan.out_place + (self.first + node.vectors)
-        by_row = len(plan.out_place) == 1
-        rows, places = len(plan.out_row), len(plan.out_place)
+        rows = len(plan.out_row)
+        unit = self.layout.width
+        for chosen, width in zip(plan.runs(WIDE // unit), (WIDE, unit), strict=True):
+            by_row = len(chosen) == 1
 
-        def part(thread: int, piece: tuple[int, int]) -> None:
-            lanes.lanes_layer(
-                vectors,
-                1 + self.scratch * thread,
-                plan.digits.ops,
-                plan.digits.counts,
-                plan.digits.starts,
-                plan.digits.constants,
-                bases,
-                plan.out_row,
-                out_place,
-                *plan.params,
-                setting,
-                piece if by_row else (0, rows),
-                (0, places) if by_row else piece,
-                self.width,
-            )
+            def part(
+                thread: int, piece: tuple[int, int], chosen: Any = chosen, width: int = width, by_row: bool = by_row
+            ) -> None:
+                lanes.lanes_layer(
+                    vectors,
+                    lanes.SCRATCH * thread,
+                    plan.adders.steps,
+                    plan.adders.starts,
+                    plan.adders.pairs,
+                    plan.adders.constants,
+                    bases,
+                    plan.out_row,
+                    out_place,
+                    chosen,
+                    *plan.params,
+                    setting,
+                    piece if by_row else (0, rows),
+                    (0, 1) if by_row else piece,
+                    (0,) * width,
+                )
 
-        self._share(part, rows if by_row else places)
+            self._share(part, rows if by_row else len(chosen))
         self.as_vectors.add(layer.name)
         here = slice(self.start, self.end)
-        self.result.sent[layer.name][:, here] = self._count(layer.name, prepared.ones(layer.name))
+        self.result.sent[layer.name][:, here] = self._count(layer.name, prepared.ones(layer.name, self.layout.width))
         if self.counts:
             for i, connection in enumerate(prepared.program.connections):
                 if connection.target == layer.name:
-                    self.result.synops[layer.name][:, here] += self._count(connection.source, prepared.synops(i))
+                    self.result.synops[layer.name][:, here] += self._count(
+                        connection.source, prepared.synops(i, self.layout.width)
+                    )
 
-    def _count(self, name: str, rows: Any) -> NDArray[np.int64]:
+    def _count(self, name: str, rows: Adders) -> NDArray[np.int64]:
         """A weighted count of a node's spikes, [T, samples of the tile]."""
         vectors = self._room()
         node = self.prepared.nodes[name]
         width = 8 * self.layout.width
         sums = np.zeros((self.groups * self.chunks, 8, width), np.int32)
-        bases = np.array([[self.first + node.vectors]], np.int64)
         lanes.lanes_count(
             vectors,
-            1,
-            self.prepared.carries,
-            rows.ops,
-            rows.counts,
+            self.layout.width,
+            rows.steps,
             rows.starts,
-            bases,
+            rows.pairs,
+            self.first + node.vectors,
             self.prepared.vectors,
             sums,
             self.width,
@@ -331,7 +331,12 @@ class Tile:
             steps, places, channels, words, at = self._place(name)
             convert.unpack(self.bits, at, here, steps, places, channels, words, x.view(np.uint8))
         if self.counts:
-            for name, weight in self.prepared.destinations.items():
-                self._need_bits(name)
-                steps, places, channels, words, at = self._place(name)
-                convert.weigh(self.bits, at, here, steps, places, channels, words, weight, self.result.messages[name])
+            for name in self.prepared.destinations:
+                if name in self.as_bits:
+                    *_, at = self._place(name)
+                    digits = self.prepared.message_bits(name)
+                    convert.weigh(self.bits, at, here, self.steps, digits, self.result.messages[name])
+                else:
+                    self.result.messages[name][:, slice(*here)] = self._count(
+                        name, self.prepared.messages(name, self.layout.width)
+                    )

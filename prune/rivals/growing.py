@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from filopodia.prune.pruner import Layers, PrunedWeight
+from filopodia.prune.pruner import PrunedWeight
 from filopodia.prune.rivals.magnitude import RandomMask
+from filopodia.prune.rivals.masked import Window
 from filopodia.prune.theta import SpineSize
 
 
 class SparseEvolution(RandomMask):
     """SET (Mocanu et al. 2018): every `every` steps, `share` of each layer's weights move to random places."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        optimizer: Optimizer | None = None,
-        total_steps: int,
-        target_sparsity: float = 0.95,
-        start: float = 0.0,
-        end: float = 0.75,
-        every: int = 50,
-        share: float = 0.3,
-        layers: Layers = None,
-        dense: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, model: nn.Module, *, every: int = 50, share: float = 0.3, **window: Unpack[Window]) -> None:
         self.share = share
-        super().__init__(
-            model,
-            optimizer=optimizer,
-            total_steps=total_steps,
-            target_sparsity=target_sparsity,
-            start=start,
-            end=end,
-            every=every,
-            layers=layers,
-            dense=dense,
-        )
+        super().__init__(model, every=every, **window)
 
     def change(self, progress: float) -> list[Tensor]:
         """Drop and grow the same number in every layer."""

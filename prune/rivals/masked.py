@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from filopodia.errors import InputError
-from filopodia.prune.pruner import Layers, Pruner, smallest
+from filopodia.prune.pruner import Common, Pruner, smallest
+
+
+class Window(Common, total=False):
+    """The keywords of `Masked` that its methods hand on."""
+
+    optimizer: Optimizer | None
+    target_sparsity: float
+    start: float
+    end: float
 
 
 class Masked(Pruner):
@@ -24,13 +34,11 @@ class Masked(Pruner):
         model: nn.Module,
         *,
         optimizer: Optimizer | None = None,
-        total_steps: int,
         target_sparsity: float = 0.95,
         start: float = 0.0,
         end: float = 0.75,
         every: int = 20,
-        layers: Layers = None,
-        dense: Sequence[str] = (),
+        **common: Unpack[Common],
     ) -> None:
         if not 0.0 < target_sparsity < 1.0:
             raise InputError(f"found {target_sparsity}", where="target_sparsity", allowed="more than 0 and less than 1")
@@ -38,9 +46,9 @@ class Masked(Pruner):
             raise InputError(f"{start}, {end}", where="start, end", allowed="0 <= start <= end <= 1")
         if every < 1:
             raise InputError(f"found {every}", where="every", allowed="1 or more steps")
-        super().__init__(model, optimizer=optimizer, total_steps=total_steps, layers=layers, dense=dense)
+        super().__init__(model, optimizer=optimizer, **common)
         self.target, self.every = target_sparsity, every
-        self.first, self.last = round(start * total_steps), max(round(end * total_steps), 1)
+        self.first, self.last = round(start * self.total_steps), max(round(end * self.total_steps), 1)
         self.freeze(self.initial())
 
     def initial(self) -> list[Tensor]:

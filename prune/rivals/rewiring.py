@@ -9,14 +9,14 @@ network is trained as usual (the published baseline of STDS left BatchNorm and c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from filopodia.errors import InputError
-from filopodia.prune.pruner import Layers, PrunedWeight
+from filopodia.prune.pruner import Common, PrunedWeight
 from filopodia.prune.stds import STDS
 from filopodia.prune.theta import SpineSize
 
@@ -46,25 +46,14 @@ class GradR(STDS):
         model: nn.Module,
         *,
         optimizer: Optimizer,
-        total_steps: int,
         target_sparsity: float = 0.95,
         alpha: float = 0.1,
         freeze: float = 0.75,
-        layers: Layers = None,
-        dense: Sequence[str] = (),
+        **common: Unpack[Common],
     ) -> None:
         if not alpha > 0.0:
             raise InputError(f"found {alpha}", where="alpha", allowed="more than 0")
-        super().__init__(
-            model,
-            optimizer=optimizer,
-            total_steps=total_steps,
-            target_sparsity=target_sparsity,
-            end=freeze,
-            freeze=freeze,
-            layers=layers,
-            dense=dense,
-        )
+        super().__init__(model, optimizer=optimizer, target_sparsity=target_sparsity, end=freeze, freeze=freeze, **common)
         self.alpha = alpha
         self._set([abs(math.log(2.0 * (1.0 - target_sparsity))) / alpha])
         with torch.no_grad():

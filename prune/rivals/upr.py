@@ -8,14 +8,14 @@ and the end is a hard mask at exactly the asked sparsity, for the comparison.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from filopodia.errors import InputError
-from filopodia.prune.pruner import Layers, Pruner, smallest
+from filopodia.prune.pruner import Common, Pruner, smallest
 from filopodia.prune.theta import SpineSize
 
 START, LAST = 5.0, 200.0  # β at the first and at the last step before the freeze
@@ -53,20 +53,18 @@ class UPR(Pruner):
         model: nn.Module,
         *,
         optimizer: Optimizer,
-        total_steps: int,
         target_sparsity: float = 0.95,
         penalty: float = 0.3,
         freeze: float = 0.75,
-        layers: Layers = None,
-        dense: Sequence[str] = (),
+        **common: Unpack[Common],
     ) -> None:
         if not 0.0 < target_sparsity < 1.0:
             raise InputError(f"found {target_sparsity}", where="target_sparsity", allowed="more than 0 and less than 1")
         if not 0.0 < freeze <= 1.0:
             raise InputError(f"found {freeze}", where="freeze", allowed="more than 0 and at most 1")
-        super().__init__(model, optimizer=optimizer, total_steps=total_steps, layers=layers, dense=dense)
+        super().__init__(model, optimizer=optimizer, **common)
         self.target, self.penalty = target_sparsity, penalty
-        self.freeze_step = max(round(freeze * total_steps), 1)
+        self.freeze_step = max(round(freeze * self.total_steps), 1)
         scores = [parameter for spine in self._spines() for parameter in (spine.scores, spine.units)]
         self.trainer = optimizer
         optimizer.add_param_group({"params": scores, "weight_decay": 0.0})

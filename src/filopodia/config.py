@@ -76,6 +76,9 @@ class EstimateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     twin: Literal["dense", "none"] = "dense"
     """`dense` trains the same network with the same recipe unpruned, to compare with; `none` does without."""
+    ann: Literal["trained", "untrained"] = "trained"
+    """`trained` trains the ANN of the same shape by the same recipe too, in fp32, rounded to int8, pruned and as a QNN of
+    few bits; `untrained` prices them with their accuracy unknown."""
     costs: str = ""
     """A cost table, such as loihi1/davies2018; empty takes the chip's own."""
     step_s: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0

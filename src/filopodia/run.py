@@ -24,6 +24,7 @@ FILES = {
     "activity.npz": "simulate",
     "lava.npz": "lava",
     "verify.json": "verify",
+    "ann.json": "run",
     "estimate.json": "estimate",
     "report.json": "report",
     "report.html": "report",

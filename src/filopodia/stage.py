@@ -92,6 +92,13 @@ def execute(
     return Outcome(stage.name, "skipped" if skipped else "done", record.seconds, skipped or summary)
 
 
+def holds(stage: Stage, folder: RunFolder) -> bool:
+    """Whether the stage's files are here, and made of the files it reads that are here now, as far as the folder knows."""
+    record = load_provenance(folder).stages.get(stage.name)
+    known = record is None or (not record.skipped and record.inputs == fingerprints(folder, (*stage.reads, *stage.uses)))
+    return known and all((folder / name).is_file() for name in stage.writes)
+
+
 def fingerprints(folder: RunFolder, names: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of those of the named files that exist."""
     return {name: fingerprint(folder / name) for name in names if (folder / name).is_file()}

@@ -37,6 +37,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+def test_an_activity_of_another_program_is_named(folder: Path, tiny_run: Path, command: Command) -> None:
+    shutil.copy(tiny_run / "twin" / "activity.npz", folder / "activity.npz")
+    refused(command("estimate", folder, cwd=folder), f"{folder}: activity: spike1: ", "made by another program")
+
+
 def test_missing_run_folder(command: Command, tmp_path: Path) -> None:
     refused(command("simulate", "nowhere", cwd=tmp_path), "nowhere", "no such run folder", "filopodia run")
     assert list(tmp_path.iterdir()) == []

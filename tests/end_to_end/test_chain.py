@@ -41,6 +41,14 @@ def test_torch_and_nir_agree_on_every_spike(tiny_run: Path) -> None:
     assert {layer.name for layer in report.layers} == {match.layer for match in first.layers}
 
 
+def test_what_is_exported_is_the_folded_model_whose_sums_need_no_order(tiny_run: Path) -> None:
+    from filopodia import hardware
+
+    exact = hardware.load(tiny_run / "model.nir").metadata["exact_sums"]
+    assert exact
+    assert all(exact.values())
+
+
 def test_report_counts_what_the_simulation_counted(tiny_run: Path) -> None:
     from filopodia import hardware
 
@@ -63,12 +71,37 @@ def test_baselines_have_the_trained_layers(tiny_run: Path) -> None:
     assert len(estimate["verdicts"]) == len(estimate["anns"])
 
 
+def test_baselines_have_measured_accuracies(tiny_run: Path) -> None:
+    scores = json.loads((tiny_run / "ann.json").read_text())
+    estimate = json.loads((tiny_run / "estimate.json").read_text())
+    assert scores["samples"] == 24
+    for one in estimate["anns"]:
+        score = scores["networks"][f"{one['costs']} {one['name']}"]
+        assert one["accuracy"] == score["correct"] / 24
+        assert one["assumptions"][0] == score["made"]
+        assert not any("not measured" in text for text in one["assumptions"])
+    report = decode_report((tiny_run / "report.json").read_bytes(), "report.json")
+    assert [row.accuracy for row in report.contestants if row.group == "artificial"][1:] == [
+        one["accuracy"] for one in estimate["anns"]
+    ]
+    assert "MembraneUpdates" in estimate["metrics"]
+    assert [one.name for one in report.spreads] == ["SynOps", "Dynamic energy", "Latency"]
+
+
+def test_scores_of_other_weights_are_not_used(copied: Path) -> None:
+    assert main(["train", "runs/tiny", "--epochs", "1"]) == 0
+    assert main(["estimate", "runs/tiny", "--force"]) == 0
+    found = json.loads((copied / "estimate.json").read_text())
+    assert [one["accuracy"] for one in found["anns"]] == [None] * 4
+    assert any("not measured" in text for text in found["anns"][0]["assumptions"])
+
+
 def test_a_second_run_does_nothing(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tiny_run.parent.parent)
     before = {path: path.stat().st_mtime_ns for path in tiny_run.glob("*.npz")}
     assert main(["run", "tiny.toml"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("up to date") == 8  # train, export, compile, simulate, twin, verify, estimate, report
+    assert printed.count("up to date") == 9  # train, export, compile, simulate, twin, verify, ann, estimate, report
     assert printed.count("skipped") == 1  # lava
     assert {path: path.stat().st_mtime_ns for path in tiny_run.glob("*.npz")} == before
 
@@ -134,6 +167,9 @@ def test_compare_and_bench(copied: Path, capsys: pytest.CaptureFixture[str]) -> 
     picture = json.loads(capsys.readouterr().out)
     assert not Path("compare.html").exists()
     assert [point["name"] for point in picture["points"]] == ["runs/tiny", "runs/other"]
+    rivals = picture["rivals"]["runs/tiny"]
+    assert [one["name"] for one in rivals] == ["ANN, fp32", "ANN, int8", "Pruned ANN, int8", "QNN 3-bit"]
+    assert all(0 < one["accuracy"] <= 1 for one in rivals)
     assert picture["front"] == ["runs/tiny", "runs/other"]  # equal runs do not beat each other
     assert main(["compare", "runs/tiny", "runs/other"]) == 0
     printed = capsys.readouterr().out
@@ -142,6 +178,8 @@ def test_compare_and_bench(copied: Path, capsys: pytest.CaptureFixture[str]) -> 
     page = Path("compare.html").read_text()
     assert page.count("<svg") == 2  # for wide and for narrow pages
     assert "None beats another" in page
+    assert "Against networks without spikes" in page
+    assert page.count("<td>QNN 3-bit</td>") == printed.count("QNN 3-bit") == 2
     assert main(["compare", "runs/tiny", "runs/other", "--out", "nowhere/page.html"]) == 2
     assert "nowhere/page.html" in capsys.readouterr().err
     assert main(["bench", "runs/tiny", "--repeats", "1", "--json"]) == 0

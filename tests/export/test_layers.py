@@ -244,7 +244,29 @@ def test_a_folded_model_says_the_same_and_its_sums_are_exact(name: str, tmp_path
         assert np.array_equal(after.spikes[layer_name], spikes)  # these nets have no ties
     graph = exported(folded, sample, tmp_path / "net.nir")
     assert list(graph.nodes) == list(exported(net, sample, tmp_path / "again.nir").nodes)
-    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in folded.modules()) or name == "batch norm alone"
+    assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in folded.modules())
+
+
+@pytest.mark.parametrize(
+    ("pool", "features"), [(layer.AvgPool2d(3, stride=2, padding=1), 27), (layer.AdaptiveAvgPool2d(2), 12)]
+)
+def test_folding_makes_averages_and_lone_batch_norms_exact(pool: nn.Module, features: int) -> None:
+    torch.manual_seed(0)
+    net = sequential(
+        layer.Conv2d(2, 3, 1), lif(), layer.BatchNorm2d(3), lif(), pool, layer.Flatten(), layer.Linear(features, 4), lif()
+    )
+    for weight, most in ((net[0].weight, 3.0), (net[2].weight, 3.0), (net[2].bias, 1.0), (net[6].weight, 2.0)):
+        nn.init.uniform_(weight, most / 2, most)
+    functional.set_step_mode(net.eval(), "m")
+    sample = (torch.rand(10, 8, 2, 6, 6) < 0.4).float()
+    assert not all(export.to_nir(net, sample).metadata["exact_sums"].values())
+    folded = export.fold(net, sample)
+    graph = export.to_nir(folded, sample)
+    assert all(graph.metadata["exact_sums"].values())
+    assert isinstance(graph.nodes["4"], nir.SumPool2d)
+    before, after = export.golden(net, sample), export.golden(folded, sample)
+    assert all(np.array_equal(before.spikes[name], after.spikes[name]) for name in before.spikes)
+    assert after.spikes["7"].any()
 
 
 def test_edges_that_close_a_loop_come_from_the_neuron(tmp_path: Path) -> None:

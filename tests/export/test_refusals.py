@@ -171,22 +171,57 @@ def test_files_that_are_no_nir_files(tmp_path: Path) -> None:
         export.from_nir(tmp_path / "none.nir")
 
 
-def test_nir_without_dt_or_with_unknown_nodes() -> None:
+def small_graph(**metadata: Any) -> nir.NIRGraph:
+    """Four LIF neurons that also hear their own last spikes through an Affine with a bias."""
     one = np.ones(4, dtype=np.float32)
-    graph = nir.NIRGraph.from_list(nir.LIF(tau=one, r=one, v_leak=0 * one, v_threshold=one))
-    with pytest.raises(InputError, match="dt"):
+    nodes = {
+        "input": nir.Input(np.array([4])),
+        "lif": nir.LIF(tau=one, r=one, v_leak=0 * one, v_threshold=one),
+        "back": nir.Affine(np.zeros((4, 4), np.float32), 3 * one),
+        "output": nir.Output(np.array([4])),
+    }
+    edges = [("input", "lif"), ("lif", "back"), ("back", "lif"), ("lif", "output")]
+    return nir.NIRGraph(nodes, edges, metadata=metadata)
+
+
+def test_nir_files_are_taken_as_hardware_load_takes_them() -> None:
+    graph, zeros = small_graph(), torch.zeros(2, 1, 4)
+    with pytest.raises(InputError, match="how long a step is"):
         export.from_nir(graph)
-    assert export.from_nir(graph, dt=0.5)(torch.full((2, 1, 4), 2.0)).sum() == 4
     with pytest.raises(InputError, match="reset"):
-        export.from_nir(graph, dt=1.0, reset="sometimes")
-    with pytest.raises(UnsupportedError, match=r"delay.*Delay node"):
-        export.from_nir(nir.NIRGraph.from_list(nir.Delay(delay=one)))
+        export.from_nir(graph, dt=1.0, reset="sometimes")  # type: ignore[arg-type]
+    assert export.from_nir(graph, dt=1.0)(zeros).sum() == 8
+    assert export.from_nir(graph, dt=1.0, recurrent_input_at_start=False)(zeros).sum() == 4
     outer = nir.NIRGraph(
         {"input": nir.Input(np.array([4])), "inner": graph, "output": nir.Output(np.array([4]))},
         [("input", "inner"), ("inner", "output")],
     )
-    with pytest.raises(UnsupportedError, match="inner"):
-        export.from_nir(outer, dt=1.0)
+    nested = export.from_nir(outer, dt=1.0)
+    assert nested.late == {("inner.lif", "inner.back")}
+    assert nested(zeros).sum() == 8
+
+
+def test_what_torch_and_onnx_cannot_say_of_a_nir_file_is_refused(tmp_path: Path) -> None:
+    one = np.ones(4, dtype=np.float32)
+    with pytest.raises(UnsupportedError, match="a Delay node"):
+        export.from_nir(nir.NIRGraph.from_list(nir.Delay(delay=one)), dt=1.0)
+    with pytest.raises(UnsupportedError, match="output_delay = 2"):
+        export.from_nir(small_graph(dt=1.0, output_delay=2))
+    with pytest.raises(UnsupportedError, match=r"node 'back'.*recurrent_input_at_start"):
+        export.to_onnx(small_graph(dt=1.0, recurrent_input_at_start=False), torch.zeros(2, 1, 4), tmp_path / "a.onnx")
+    graph = small_graph(dt=1.0)
+    graph.nodes["lif.v"] = graph.nodes.pop("back")
+    graph.edges = [("input", "lif"), ("lif", "lif.v"), ("lif.v", "lif"), ("lif", "output")]
+    with pytest.raises(UnsupportedError, match=r"lif\.v: this node has the name of another node's state"):
+        export.to_onnx(graph, torch.zeros(2, 1, 4), tmp_path / "a.onnx")
+
+
+def test_names_that_onnx_values_could_have_are_names_of_layers_too(tmp_path: Path) -> None:
+    net = chain(layer.Linear(4, 4), neuron.LIFNode(decay_input=False), layer.Linear(4, 4), neuron.IFNode())
+    for name, new in (("0", "zero"), ("1", "batch"), ("2", "axis0"), ("3", "t0")):
+        net._modules[new] = net._modules.pop(name)
+    for form in ("scan", "step", "unrolled"):
+        export.to_onnx(net, torch.ones(3, 2, 4), tmp_path / "a.onnx", form=form)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

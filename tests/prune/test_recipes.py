@@ -29,7 +29,11 @@ def small(config: TrainConfig) -> TrainConfig:
     return msgspec.structs.replace(config, net=net, data=data, epochs=4, batch_size=2, threads=1, device="cpu")
 
 
-@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"vggsnn", "sew-resnet18"}))
+BIG = ("vggsnn", "sew-resnet18", "sew-resnet18-paper")
+OPEN_LOOP = ("cifar10net-paper", "sew-resnet18-paper")
+
+
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {*BIG, *OPEN_LOOP}))
 def test_recipe_trains_to_its_target_on_a_stub(name: str) -> None:
     config = small(recipe(name))
     events = list(train(config, data=stub(config, 4)))
@@ -37,7 +41,18 @@ def test_recipe_trains_to_its_target_on_a_stub(name: str) -> None:
     assert events[-1].sparsity == pytest.approx(config.prune.target_sparsity, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["vggsnn", "sew-resnet18"])
+def test_the_papers_open_loop_ends_at_its_threshold_and_keeps_what_is_above() -> None:
+    config = small(recipe("cifar10net-paper"))
+    config = msgspec.structs.replace(config, prune=msgspec.structs.replace(config.prune, threshold=0.05))
+    events = list(train(config, data=stub(config, 4)))
+    assert [event.frozen for event in events] == [False, False, False, True]
+    assert [event.threshold for event in events[:3]] == pytest.approx(
+        [0.05 * share for share in (0.1464, 0.5, 0.8536)], rel=1e-3
+    )
+    assert 0.3 < events[-1].sparsity < 1.0
+
+
+@pytest.mark.parametrize("name", BIG)
 def test_big_nets_run_in_their_shapes(name: str) -> None:
     config = recipe(name)
     about = info(config.data.name)
@@ -46,9 +61,10 @@ def test_big_nets_run_in_their_shapes(name: str) -> None:
     assert out.shape == (1, 1, about.classes * config.net.votes)
 
 
-def test_cifar10net_is_the_papers() -> None:
+@pytest.mark.parametrize("name", ["cifar10net", "cifar10net-paper"])
+def test_cifar10net_is_the_papers(name: str) -> None:
     with torch.device("meta"):
-        net = build_net(recipe("cifar10net"))
+        net = build_net(recipe(name))
     assert sum(p.numel() for name, p in net.named_parameters() if p.dim() > 1) == 36_715_264
 
 

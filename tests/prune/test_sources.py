@@ -38,7 +38,7 @@ def test_speech_becomes_binary_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mnist", "fashion_mnist", "cifar10", "nmnist", "fsdd", "dvs128_gesture", "cifar10_dvs", "shd"]
+    "name", ["mnist", "fashion_mnist", "cifar10", "imagenet", "nmnist", "fsdd", "dvs128_gesture", "cifar10_dvs", "shd"]
 )
 def test_a_missing_set_says_where_to_get_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FILOPODIA_DATA", str(tmp_path))

@@ -106,6 +106,8 @@ def test_layers_by_pattern_function_and_left_dense() -> None:
     assert names() == ["0", "2", "4"]
     assert names(layers=["0", "[2-3]"]) == ["0", "2"]
     assert names(layers=lambda name, module: module.out_features > 5) == ["0", "2"]
+    assert names(layers=[layer.Linear]) == ["2"]
+    assert names(layers=[layer.Linear, "4"]) == ["2", "4"]
     assert names(dense=["4"]) == ["0", "2"]
     assert names(layers=["?"], dense=["0"]) == ["2", "4"]
 
@@ -120,6 +122,7 @@ def test_layers_by_pattern_function_and_left_dense() -> None:
         ({"strength": 1.0}, "no optimizer"),
         ({"total_steps": 0}, "at least 1"),
         ({"layers": ["conv9"]}, "no layer fits 'conv9'"),
+        ({"layers": [nn.Conv2d]}, "no layer fits .*Conv2d"),
         ({"dense": ["*"]}, "no layer is left"),
         ({"scales": {"9": 2.0}}, "no pruned layer '9'"),
         ({"end": 0.9, "freeze": 0.8}, "0 <= start < end <= freeze <= 1"),

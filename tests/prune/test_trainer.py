@@ -24,6 +24,7 @@ from filopodia.prune import (
     readout,
     train,
 )
+from filopodia.prune.loop import loss_of
 
 TINY = TrainConfig(
     data=DataConfig(steps=4),
@@ -114,6 +115,16 @@ def test_neighbours_vote() -> None:
     spikes = torch.zeros(2, 1, 6)
     spikes[:, 0, 2], spikes[0, 0, 3], spikes[0, 0, 5] = 1, 1, 1
     assert readout(spikes, 3).tolist() == [[0.0, 0.75, 0.25]]
+
+
+def test_smoothed_labels_move_the_losss_minimum() -> None:
+    labels = torch.tensor([1])
+    for loss in ("mse", "cross_entropy"):
+        config = msgspec.structs.replace(TINY, loss=loss, logit_scale=1.0, label_smoothing=0.4)
+        target = torch.tensor([[0.1, 0.7, 0.1, 0.1]])
+        best = (target if loss == "mse" else target.log()).requires_grad_()
+        (slope,) = torch.autograd.grad(loss_of(best, labels, config), best)
+        torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-6, rtol=0)
 
 
 def test_configuration_is_strict() -> None:

@@ -36,7 +36,8 @@ def headline(report: Report) -> list[list[str]]:
     rows.append(["energy per sample", si(own.energy.nominal, "J"), f"{si_range(own.energy, 'J')} (an estimate)"])
     for other in report.contestants:
         if other.name in {TWIN, "ANN, int8"}:
-            rows.append([f"  {other.name}", si(other.energy.nominal, "J"), si_range(other.energy, "J")])
+            right = f", {percent(other.accuracy, 2)} right" if other.accuracy is not None else ""
+            rows.append([f"  {other.name}", si(other.energy.nominal, "J"), si_range(other.energy, "J") + right])
     if own.latency:
         rows.append(["latency per sample", si(own.latency.nominal, "s"), si_range(own.latency, "s")])
     if report.cores:

@@ -12,9 +12,10 @@ from filopodia.cli.steps import StepArguments, print_json, step
 from filopodia.config import EstimateConfig
 from filopodia.report import contest
 from filopodia.report.collect import load_estimate, twin_accuracy
-from filopodia.report.data import Contestant
+from filopodia.report.costs import Contestant
 from filopodia.report.wording import count, percent, si, si_range
 from filopodia.stages.estimate import ESTIMATE
+from filopodia.stages.verify import load_proofs
 
 
 class Arguments(StepArguments, frozen=True, kw_only=True):
@@ -42,13 +43,20 @@ def main(words: Sequence[str]) -> None:
     ]
     screen.table(["cause", "events", "energy", "range"], rows, left=2)
     screen.heading("Compared with")
-    contest_table(contest.contestants(result, None, twin_accuracy(folder)))
+    proofs = load_proofs(folder) if (folder / "verify.json").is_file() else None
+    right = next((a for a in proofs.accuracies if a.by == "integers"), None) if proofs else None
+    contest_table(contest.contestants(result, right, twin_accuracy(folder)))
 
 
 def contest_table(rows: tuple[Contestant, ...]) -> None:
     """Energy per sample of everything that answers the same question."""
     screen.table(
-        ["what", "on", "energy", "range"],
-        [[row.name, row.platform, si(row.energy.nominal, "J"), si_range(row.energy, "J")] for row in rows],
+        ["what", "on", "right", "energy", "range"],
+        [[row.name, row.platform, accuracy(row), si(row.energy.nominal, "J"), si_range(row.energy, "J")] for row in rows],
         left=2,
     )
+
+
+def accuracy(row: Contestant) -> str:
+    """Its right answers; "–" where they were not counted."""
+    return percent(row.accuracy, 2) if row.accuracy is not None else "–"

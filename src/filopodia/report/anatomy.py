@@ -72,7 +72,9 @@ def feeding(network: Network, name: str) -> tuple[list[str], int, int]:
 
 def cores(program: Program, estimate: Mapping[str, Any]) -> tuple[CoreUse, ...]:
     """The neurocores in use."""
-    synops = {row["index"]: row["synops"] for row in estimate["pruned"]["by_core"]}
+    priced = {row["index"]: row for row in estimate["pruned"]["by_core"]}
+    nothing: dict[str, Any] = {"synops": 0.0, "energy": None, "busy_s": None}
+    rows = [(core, priced.get(core.index, nothing)) for core in program.cores]
     return tuple(
         CoreUse(
             index=core.index,
@@ -80,9 +82,11 @@ def cores(program: Program, estimate: Mapping[str, Any]) -> tuple[CoreUse, ...]:
             position=core.position,
             layers={name: len(neurons) for name, neurons in core.neurons.items()},
             used=dict(core.used),
-            synops=synops.get(core.index, 0.0),
+            synops=row["synops"],
+            energy=amount(row["energy"]) if row["energy"] else None,
+            busy=row["busy_s"],
         )
-        for core in program.cores
+        for core, row in rows
     )
 
 

@@ -12,9 +12,9 @@ from filopodia.provenance import load_provenance, now
 from filopodia.report import anatomy, contest, glance
 from filopodia.report.data import Accuracy, Epoch, Limit, Report, StageTime
 from filopodia.run import RunFolder
-from filopodia.stage import plain
+from filopodia.stage import holds, plain
 from filopodia.stages.answers import correct
-from filopodia.stages.lava import ran_this
+from filopodia.stages.lava import LAVA
 from filopodia.stages.verify import load_proofs
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
     own = next((a for a in proofs.accuracies if a.by == "integers"), None)
     rows = contest.contestants(estimate, own, twin_accuracy(folder))
     chip_name = chip.title.partition(" (")[0]
-    sentence, standing = contest.verdict(rows, chip_name)
+    sentence, standing = contest.verdict(rows, contest.place(estimate, chip_name))
     causes, levers, remark = contest.causes(estimate), contest.levers(estimate), contest.remark(estimate)
     product = estimate["pruned"]["edp"]
     layers = anatomy.layers(network, program, estimate, proofs.links)
@@ -83,6 +83,7 @@ def collect(folder: RunFolder, config: Config) -> Report:
         glance=glance.glance(estimate, rows[0], chip_name, causes, levers, remark),
         judgements=glance.judgements(estimate),
         pace=glance.pace(estimate["pruned"]),
+        spreads=contest.spreads(estimate["pruned"]),
         evidence=estimate["pruned"]["evidence"],
         edp=contest.amount(product) if product else None,
     )
@@ -148,7 +149,7 @@ def notes(folder: RunFolder) -> tuple[str, ...]:
         return ("Real Lava was not run; the integer simulator served.",)
     if record.skipped:
         return (f"Real Lava was not run: {record.skipped}.",)
-    if not ran_this(folder):
+    if not holds(LAVA, folder):
         return ("Real Lava ran an earlier program of this folder, not this one; the integer simulator served.",)
     return (f"Real Lava ran it too: {record.summary}.",)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from filopodia.report.data import Accuracy, Amount, Cause, Constant, Contestant, Lever, Swing
+from filopodia.report.costs import Amount, Cause, Constant, Contestant, Lever, Rival, Spread, Swing
+from filopodia.report.data import Accuracy
 from filopodia.report.wording import count, figures, percent, ratio, si
 
 Standing = Literal["wins", "loses", "undecided"]
 Group = Literal["chip", "prices", "artificial"]
+LEVEL = 0.05  # energies within 5 % are told as equal
 OWN, TWIN, UNPRUNED = "This network", "Dense twin", "Unpruned, same spikes"
 
 
@@ -49,19 +53,24 @@ def spiking(
 
 def artificial(ann: Mapping[str, Any]) -> Contestant:
     """The non-spiking network of the same shape, priced with one cost table."""
-    name = ann["name"][0].upper() + ann["name"][1:]
     return Contestant(
-        name=f"{name}, {ann['costs'].partition('/')[2]}",
-        platform=f"{count(ann['macs'])} multiply-accumulates",
+        name=ann_name(ann),
+        platform=f"{count(ann['macs'])} MACs",
         energy=amount(ann["energy"]),
         dynamic=amount(ann["energy"]),
         static=None,
         latency=None,
-        accuracy=None,
+        accuracy=ann["accuracy"],
         scope="per operation",
         group="artificial",
         assumptions=tuple(ann["assumptions"]),
     )
+
+
+def ann_name(ann: Mapping[str, Any]) -> str:
+    """ "ANN, fp32", "Pruned ANN, int8"; a QNN says its own bits."""
+    name = ann["name"][0].upper() + ann["name"][1:]
+    return name if "bit" in name else f"{name}, {ann['costs'].partition('/')[2]}"
 
 
 def amount(value: Mapping[str, float]) -> Amount:
@@ -119,20 +128,41 @@ def parts(estimate: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from estimate["anns"]
 
 
-def verdict(rows: tuple[Contestant, ...], chip: str) -> tuple[str, Standing]:
+def place(estimate: Mapping[str, Any], chip: str) -> str:
+    """ "on Loihi 2", or whose prices they are when those are another chip's. `chip` is the program's chip for people."""
+    own = estimate["pruned"]
+    return f"on {chip}" if own["costs"].partition("/")[0] == own["chip"] else f"priced as {own['title']}"
+
+
+def named(unpriced: Iterable[str]) -> list[str]:
+    """What has no price, without how often it happened."""
+    return [re.sub(r" \([\d.e+]+ per sample\)$", "", one) for one in unpriced]
+
+
+def verdict(rows: tuple[Contestant, ...], where: str) -> tuple[str, Standing]:
     """What it comes to against the dense twin and the int8 ANN of the same shape, in one sentence that is honest when the
-    network loses; and the standing, the worse of the two comparisons. Totals are compared: what is powered is paid for."""
+    network loses; and the standing, the worse of the two comparisons. Totals are compared: what is powered is paid for.
+
+    `where` as `place` says it. A network of whose events some have no price cannot win.
+    """
     own, dense = rows[0], rows[1]
+    missing = [one for one in named(own.unpriced) if not one.startswith("static")]
+    where = where[0].upper() + where[1:]
+    if own.energy.nominal <= 0:
+        return f"{where}, nothing that it does has a price: there is no verdict.", "undecided"
     name = "its dense twin" if dense.name == TWIN else "the same spikes over unpruned weights"
     words, standing = against(own, dense, name)
-    sentence = f"On {chip}, one sample costs {si(own.energy.nominal, 'J')}: {words}"
+    sentence = f"{where}, one sample costs {si(own.energy.nominal, 'J')}: {words}"
     ann = next((row for row in rows if row.name == "ANN, int8"), None)
-    if ann is None:
+    if ann is not None:
+        ann_words, ann_standing = against(own, ann, "an int8 ANN of the same shape on 45 nm logic")
+        less = [own.energy.nominal <= other.energy.nominal for other in (dense, ann)]
+        ranks: tuple[Standing, ...] = ("loses", "undecided", "wins")
+        sentence += f", {'and' if less[0] == less[1] else 'but'} {ann_words}"
+        standing = min((standing, ann_standing), key=ranks.index)
+    if not missing:
         return f"{sentence}.", standing
-    ann_words, ann_standing = against(own, ann, "an int8 ANN of the same shape on 45 nm logic")
-    joint = "and" if (standing == "loses") == (ann_standing == "loses") else "but"
-    ranks: tuple[Standing, ...] = ("loses", "undecided", "wins")
-    return f"{sentence}, {joint} {ann_words}.", min((standing, ann_standing), key=ranks.index)
+    return f"{sentence}. Not in it, for want of a price: {', '.join(missing)}.", "undecided" if standing == "wins" else standing
 
 
 def remark(estimate: Mapping[str, Any]) -> str:
@@ -141,7 +171,10 @@ def remark(estimate: Mapping[str, Any]) -> str:
     said = (
         ["The ANN's price is arithmetic and memory alone, with no static energy in it."] if estimate["pruned"]["static"] else []
     )
-    if on_chip:
+    accuracy = next((one["accuracy"] for one in estimate["anns"] if on_chip and is_of(on_chip, one)), None)
+    if accuracy is not None:
+        said.insert(0, f"The int8 ANN answers {percent(accuracy, 2)} rightly.")
+    if on_chip and on_chip["ratio"]["nominal"] > 0:
         said.append(f"Dynamic energy against dynamic energy, the chip takes {times(on_chip['ratio'])} the int8 ANN's.")
     if alike:
         said.append(f"On the ANN's own 45 nm logic, this network would take {times(alike['ratio'])}.")
@@ -153,6 +186,38 @@ def judged(verdicts: list[dict[str, Any]]) -> dict[str, Any] | None:
     return next((one for one in verdicts if one["baseline"] == "ANN" and one["baseline_costs"] == "cmos45/int8"), None)
 
 
+def is_of(verdict: Mapping[str, Any], ann: Mapping[str, Any]) -> bool:
+    """Whether a verdict is on this baseline."""
+    return (verdict["baseline"], verdict["baseline_costs"]) == (ann["name"], ann["costs"])
+
+
+def rivals(estimate: Mapping[str, Any]) -> tuple[Rival, ...]:
+    """The networks without spikes, each with how this one compares with it in dynamic energy."""
+    pairs = [(ann, one) for ann in estimate["anns"] for one in estimate["verdicts"] if is_of(one, ann)]
+    return tuple(
+        Rival(
+            name=ann_name(ann),
+            accuracy=ann["accuracy"],
+            energy=amount(ann["energy"]),
+            ratio=amount(one["ratio"]),
+            answer=one["answer"],
+        )
+        for ann, one in pairs
+    )
+
+
+SPREADS = (("SynOps", "synop_spread", ""), ("Dynamic energy", "dynamic_spread", "J"), ("Latency", "latency_spread", "s"))
+
+
+def spreads(own: Mapping[str, Any]) -> tuple[Spread, ...]:
+    """What differs from sample to sample, at nominal prices."""
+    found = [(name, unit, own[key]) for name, key, unit in SPREADS if own[key]]
+    return tuple(
+        Spread(name=name, unit=unit, **{field: value[field] for field in Spread.__struct_fields__ if field in value})
+        for name, unit, value in found
+    )
+
+
 def times(range: Mapping[str, float]) -> str:
     """ "0.56× (0.1×–5×)"."""
     return f"{ratio(range['nominal'])} ({ratio(range['low'])}–{ratio(range['high'])})"
@@ -161,7 +226,7 @@ def times(range: Mapping[str, float]) -> str:
 def levers(estimate: Mapping[str, Any]) -> tuple[Lever, ...]:
     """What would make the dynamic energies of this network on its chip and of the int8 ANN equal, one thing at a time."""
     found = judged(estimate["verdicts"])
-    if found is None:
+    if found is None or found["ratio"]["nominal"] == 0:
         return ()
     rate, steps, sparsity = found["break_even_rate"], found["steps_to_win"], found["sparsity_to_win"]
     rows = [
@@ -187,9 +252,9 @@ def levers(estimate: Mapping[str, Any]) -> tuple[Lever, ...]:
     turning = [f"{swing['term'].replace('_', ' ')} ({swing['table']})" for swing in found["swings"] if swing["turns"]]
     rows.append(
         Lever(
-            name="A single price, within its range",
+            name="A single price",
             now="nominal",
-            needed=", ".join(turning) or "none turns it",
+            needed=f"within its range: {', '.join(turning)}" if turning else "none turns it within its range",
             reachable=bool(turning),
         )
     )
@@ -214,10 +279,11 @@ def swings(estimate: Mapping[str, Any]) -> tuple[Swing, ...]:
 
 def against(own: Contestant, other: Contestant, name: str) -> tuple[str, Standing]:
     """How `own` compares: a factor of the nominal values, and whether the ranges keep clear of each other."""
-    if own.energy.nominal <= 0 or other.energy.nominal <= 0:
+    if other.energy.nominal <= 0:
         return f"not to be compared with {name}", "undecided"
     factor = other.energy.nominal / own.energy.nominal
     words = f"{ratio(factor)} less than {name}" if factor >= 1 else f"{ratio(1 / factor)} more than {name}"
+    words = f"about as much as {name}" if abs(math.log(factor)) < LEVEL else words
     if own.energy.high < other.energy.low:
         return words, "wins"
     if own.energy.low > other.energy.high:

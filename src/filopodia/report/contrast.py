@@ -10,14 +10,14 @@ from typing import Any
 import msgspec
 
 from filopodia.report import wording
-from filopodia.report.data import Amount
+from filopodia.report.costs import Amount, Rival
 from filopodia.report.figures import ACCENT, MUTED, SECOND, finished, styled
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One run: `accuracy` 0..1, `energy` joules and `latency` seconds per sample, None where not known; `cores` 0 when not
     placed; `sparsity` of the weights. `beaten_by`: runs at least as good in all that is known and better in something;
-    `surely`: those of them whose energies are lower with the ranges apart."""
+    `surely`: those of them whose energies are lower with the ranges apart; `rivals`: networks of its shape without spikes."""
 
     name: str
     costs: str
@@ -29,6 +29,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sparsity: float
     beaten_by: tuple[str, ...]
     surely: tuple[str, ...]
+    rivals: tuple[Rival, ...] = ()
 
     @property
     def front(self) -> bool:
@@ -43,7 +44,9 @@ def render_contrast(entries: Sequence[Entry], warnings: Sequence[str]) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.globals.update(si=wording.si, si_range=wording.si_range, percent=wording.percent, count=wording.count)
+    environment.globals.update(
+        si=wording.si, si_range=wording.si_range, percent=wording.percent, count=wording.count, ratio=wording.ratio
+    )
     template = environment.from_string((here / "contrast.html.j2").read_text(encoding="utf-8"))
     drawn = any(entry.accuracy is not None for entry in entries)
     return template.render(

@@ -7,14 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from filopodia.errors import FileError
-
-
-class Amount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An estimate with its range. `low` and `high` come from the constants' ranges."""
-
-    low: float
-    nominal: float
-    high: float
+from filopodia.report.costs import Amount, Cause, Constant, Contestant, Judgement, Lever, Pace, Spread, Swing
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,47 +84,9 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     phase: str = ""
 
 
-class Contestant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One way to answer the same question: its energy per sample in joules, its accuracy where measured, its assumptions."""
-
-    name: str
-    platform: str
-    energy: Amount
-    dynamic: Amount | None
-    static: Amount | None
-    latency: Amount | None
-    accuracy: float | None
-    scope: str
-    group: Literal["chip", "prices", "artificial"] = "chip"
-    assumptions: tuple[str, ...] = ()
-    unpriced: tuple[str, ...] = ()
-    own: bool = False
-
-
-class Cause(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the energy goes: `events` says how many per sample, `energy` in joules; None where the prices do not cover them."""
-
-    name: str
-    events: str
-    energy: Amount | None
-
-
-class Constant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A number the estimate rests on."""
-
-    chip: str
-    name: str
-    low: float
-    nominal: float
-    high: float
-    unit: str
-    evidence: str
-    scope: str
-    source: str
-
-
 class CoreUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One neurocore: where it is, whose neurons it holds, how much of each limit it uses."""
+    """One neurocore: where it is, whose neurons it holds, how much of each limit it uses; per sample its synops and dynamic
+    joules; the seconds it works in a mean step, where time has a price."""
 
     index: int
     chip: int
@@ -139,6 +94,8 @@ class CoreUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     layers: dict[str, int]
     used: dict[str, int]
     synops: float = 0.0
+    energy: Amount | None = None
+    busy: float | None = None
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,54 +126,11 @@ class StageTime(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     skipped: str = ""
 
 
-class Lever(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that would move the verdict: what it is, what it is now, and what it would have to be, if anything would do."""
-
-    name: str
-    now: str
-    needed: str
-    reachable: bool = True
-
-
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of the questions a reader has at a glance, and its answer."""
 
     question: str
     answer: str
-
-
-class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds per step and per sample of a stream; the core that is slowest in a `share` of the steps; `imbalance`: the
-    busiest core's time over the mean core's; `paced`: the step's length is fixed."""
-
-    step: Amount
-    period: Amount
-    throughput: float
-    bottleneck: str
-    share: float
-    imbalance: float
-    paced: bool
-
-
-class Judgement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The network's dynamic energy, priced with `costs`, over a baseline's, priced with `table`; and that in words."""
-
-    baseline: str
-    table: str
-    costs: str
-    answer: Literal["wins", "loses", "open"]
-    ratio: Amount
-    sentences: tuple[str, ...]
-
-
-class Swing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The network's dynamic energy over the int8 ANN's with one price at its low and high; `turns`: the answer differs."""
-
-    name: str
-    table: str
-    low: float
-    high: float
-    turns: bool
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -263,6 +177,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     glance: tuple[Answer, ...] = ()
     judgements: tuple[Judgement, ...] = ()
     pace: Pace | None = None
+    spreads: tuple[Spread, ...] = ()
     evidence: dict[str, float] = {}
     edp: Amount | None = None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from filopodia.report.contest import amount
-from filopodia.report.data import Answer, Cause, Contestant, Judgement, Lever, Pace
+from filopodia.report.contest import amount, named, place
+from filopodia.report.costs import Cause, Contestant, Judgement, Lever, Pace
+from filopodia.report.data import Answer
 from filopodia.report.wording import percent, scientific, si, si_range
 
 GRADES = ("measured", "calibrated", "simulated", "projected")  # the strongest evidence first
@@ -29,8 +29,10 @@ def glance(
 
 
 def cost(estimate: Mapping[str, Any], own: Contestant, chip: str) -> str:
-    """Energy, time and their product per sample."""
-    said = f"{si(own.energy.nominal, 'J')} ({si_range(own.energy, 'J')}) per sample on {chip}"
+    """Energy, time and their product per sample; "" where nothing has a price, which the verdict says."""
+    if own.energy.nominal <= 0:
+        return ""
+    said = f"{si(own.energy.nominal, 'J')} ({si_range(own.energy, 'J')}) per sample {place(estimate, chip)}"
     if own.latency:
         said += f"; {si(own.latency.nominal, 's')} ({si_range(own.latency, 's')}) from its first step to its last"
     if product := estimate["pruned"]["edp"]:
@@ -46,7 +48,9 @@ def certainty(own: Mapping[str, Any]) -> str:
     if own["static"] and graded["power"]:
         over = f" over a {graded['time']} time" if graded["time"] and not own["timing"]["paced"] else ""
         said.append(f"Static energy: {graded['power']} power{over}.")
-    if missing := [re.sub(r" \([\d.e+]+ per sample\)$", "", one) for one in (*own["unpriced"], *own["uncounted"])]:
+    if own["static"]:
+        said.append("The host that feeds the chip is not in the total.")
+    if missing := named((*own["unpriced"], *own["uncounted"])):
         said.append(f"Not in the total: {', '.join(missing)}.")
     return " ".join(said)
 
@@ -64,13 +68,14 @@ def weakest(own: Mapping[str, Any], section: str, term: str) -> str:
 def rivals(estimate: Mapping[str, Any], remark: str) -> str:
     """Against every non-spiking network, dynamic energy with dynamic energy; then what the comparison leaves out."""
     tally = {"wins": 0, "loses": 0, "open": 0}
-    for one in estimate["verdicts"]:
+    judged = [one for one in estimate["verdicts"] if one["ratio"]["nominal"] > 0]
+    for one in judged:
         tally[one["answer"]] += 1
-    if not estimate["verdicts"]:
+    if not judged:
         return remark
     words = {"wins": "take more", "loses": "take less", "open": "may take more or less"}
     said = ", ".join(f"{number} {words[answer]}" for answer, number in tally.items() if number)
-    return f"Of {len(estimate['verdicts'])} networks of its shape without spikes, in dynamic energy, {said}. {remark}".strip()
+    return f"Of {len(judged)} networks of its shape without spikes, in dynamic energy, {said}. {remark}".strip()
 
 
 def places(own: Contestant, causes: Sequence[Cause]) -> str:

@@ -8,7 +8,8 @@ from importlib import resources
 from typing import Any
 
 from filopodia.report import wording
-from filopodia.report.data import Amount, Report
+from filopodia.report.costs import Amount
+from filopodia.report.data import Report
 from filopodia.report.figures import spike_raster, training_curves
 
 LAYER_COLOURS = 8  # how many the style sheet names; more layers share them in turn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from filopodia.report.data import Amount
+from filopodia.report.costs import Amount
 
 THIN = "\u202f"
 PREFIXES = ((1e0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))

@@ -6,6 +6,7 @@ import msgspec
 
 from filopodia.config import Config
 from filopodia.stage import Stage
+from filopodia.stages.ann import ANN
 from filopodia.stages.compile import COMPILE
 from filopodia.stages.estimate import ESTIMATE
 from filopodia.stages.export import EXPORT
@@ -16,7 +17,7 @@ from filopodia.stages.train import TRAIN
 from filopodia.stages.verify import VERIFY
 
 TO_ACTIVITY: tuple[Stage, ...] = (TRAIN, EXPORT, COMPILE, SIMULATE)
-TO_REPORT: tuple[Stage, ...] = (LAVA, VERIFY, ESTIMATE, REPORT)
+TO_REPORT: tuple[Stage, ...] = (LAVA, VERIFY, ANN, ESTIMATE, REPORT)
 
 
 def twin_of(config: Config) -> Config:

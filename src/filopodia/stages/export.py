@@ -1,4 +1,8 @@
-"""weights.safetensors to model.nir, model.onnx and golden.npz: the last stage in which torch exists."""
+"""weights.safetensors to model.nir, model.onnx and golden.npz: the last stage in which torch exists.
+
+The model is folded first, and from there on only the folded model speaks: what torch answers in golden.npz is what model.nir
+says, spike for spike, with no near-tie left to be decided by the order of a sum.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ def export(folder: RunFolder, config: Config, progress: Progress | None) -> str:
     data, test = config.train.data, prune.load_data(config.train.data).test
     end = config.export.samples or len(test)
     spikes = prune.encode(test.images[:end], data.steps, data.encoding).float()
+    model = export.fold(model, spikes[:, :1])
     readout = {"classes": info(data.name).classes, "votes": config.train.net.votes}
     graph = export.to_nir(model, spikes[:, :1], dt=config.export.dt, readout=readout)
     golden = export.golden(model, spikes, labels=test.labels[:end], dt=config.export.dt, progress=progress)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from filopodia.config import Config
 from filopodia.errors import UnsupportedError
 from filopodia.golden import load_golden, messages
-from filopodia.provenance import load_provenance
 from filopodia.run import RunFolder
-from filopodia.stage import Progress, Stage, StageSkipped, fingerprints
+from filopodia.stage import Progress, Stage, StageSkipped
 from filopodia.stages.answers import answer_summary
 
 if TYPE_CHECKING:
@@ -62,10 +61,3 @@ LAVA = Stage(
     settings=lambda config: {"samples": config.lava.samples or config.simulate.samples, "run_cfg": config.lava.run_cfg},
     work=lava,
 )
-
-
-def ran_this(folder: RunFolder) -> bool:
-    """Whether there is a lava.npz, and of the program and spikes that are here now, as far as the folder knows."""
-    record = load_provenance(folder).stages.get(LAVA.name)
-    known = record is None or (not record.skipped and record.inputs == fingerprints(folder, LAVA.reads))
-    return known and (folder / "lava.npz").is_file()

@@ -13,9 +13,9 @@ from filopodia.golden import Golden, first_samples, load_golden
 from filopodia.report.data import Accuracy, LayerMatch, Link
 from filopodia.report.wording import count, percent
 from filopodia.run import RunFolder, write_text
-from filopodia.stage import Progress, Stage
+from filopodia.stage import Progress, Stage, holds
 from filopodia.stages.answers import correct
-from filopodia.stages.lava import ran_this
+from filopodia.stages.lava import LAVA
 
 if TYPE_CHECKING:
     from filopodia.hardware.activity import Activity
@@ -43,7 +43,7 @@ def verify(folder: RunFolder, config: Config, progress: Progress | None) -> str:
         runs.append(("torch", golden.torch, True))
     runs.append(("NIR, float32", hardware.simulate(network, golden.spikes, progress=progress), True))
     runs.append(("integers", hardware.load_activity(folder.require("activity.npz")), False))
-    if ran_this(folder):
+    if holds(LAVA, folder):
         real = hardware.load_activity(folder / "lava.npz")
         runs.append((real.backend[0].upper() + real.backend[1:], real, True))
     proofs = Proofs(

@@ -215,9 +215,24 @@ def test_what_has_no_price_is_said() -> None:
     program, activity = small()
     found = estimate(activity, program, "loihi1/sanafe")
     assert not found.complete
-    assert any(text.startswith("inputs") for text in found.unpriced)
     assert any(text.startswith("chip crossings") for text in found.unpriced)
     assert estimate(*reversed(small(cores=False)), "loihi1/sanafe").uncounted
+
+
+@pytest.mark.parametrize("table", ["loihi2/pilotnet", "loihi1/davies2018", "loihi1/sanafe"])
+def test_inputs_and_outputs_cost_messages_over_the_mesh_or_nothing(table: str) -> None:
+    program, activity = small()
+    by_cause = {c.name: c for c in estimate(activity, program, table).by_cause}
+    assert by_cause["outputs"].count * 3 == activity.spikes["d"].sum()
+    price = load_costs(table).energy
+    nominal = price["message"].nominal + 3.5 * price["hop_x"].nominal + 1.5 * price["hop_y"].nominal
+    high = sum(price[term].high * n for term, n in (("message", 1), ("hop_x", 7), ("hop_y", 3)))
+    for name, more in (("inputs", price["spike"].high), ("outputs", 0.0)):
+        found = by_cause[name]
+        assert found.energy is not None
+        assert found.energy.low == 0
+        assert found.energy.nominal == pytest.approx(found.count * nominal * 1e-12, rel=3e-3)
+        assert found.energy.high == pytest.approx(found.count * (high + more) * 1e-12, rel=3e-3)
 
 
 def test_a_paced_chip_pays_static_power_for_the_pace() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from filopodia.errors import InputError
 from filopodia.hardware import Estimate, against_baselines, compare, estimate, neurobench_metrics
 from filopodia.hardware.activity import Activity
+from filopodia.hardware.chip import load_costs
 from filopodia.hardware.energy.comparison import Comparison
 from filopodia.hardware.energy.neurobench import footprint, membrane_updates
 from filopodia.hardware.energy.verdict import Verdict
@@ -84,6 +86,29 @@ def test_a_price_that_turns_the_verdict_is_named() -> None:
         turning = [swing.term for swing in verdict.swings if swing.turns]
         assert all(term in verdict.sentences[-1] for term in turning)
     assert json.dumps(found.to_dict())
+
+
+def test_a_lower_bound_cannot_win() -> None:
+    program, activity = chain()
+    costs = load_costs("loihi1/davies2018")
+    cheap = {
+        term: msgspec.structs.replace(price, low=1e-3, nominal=1e-3, high=1e-3)
+        for term, price in costs.energy.items()
+        if term in ("synop", "update_active", "input", "output")
+    }
+    bound = msgspec.structs.replace(costs, energy=cheap)
+    free = {**cheap, "spike": cheap["synop"], "message": cheap["synop"]}
+    for table, answer in ((bound, "open"), (msgspec.structs.replace(costs, energy=free), "wins")):
+        verdict = against_baselines(activity, program, table).verdicts[0]
+        assert verdict.ratio.high < 1
+        assert verdict.answer == answer
+        assert ("A lower bound: the table has no price for spikes." in verdict.sentences) == (answer == "open")
+
+
+def test_where_nothing_has_a_price_there_is_no_verdict() -> None:
+    for verdict in against_baselines(*reversed(chain()), "speck").verdicts:
+        assert verdict.answer == "open"
+        assert verdict.sentences == ("Nothing that the SNN does has a price in speck/yao2024: there is no verdict.",)
 
 
 def test_prices_of_one_table_move_both_sides() -> None:

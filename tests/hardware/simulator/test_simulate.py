@@ -144,6 +144,15 @@ def test_bad_settings_are_refused(arguments: dict[str, Any], message: str) -> No
         simulate("model.nir", spikes())  # type: ignore[arg-type]
 
 
+def test_a_simulated_program_cannot_be_changed_in_place() -> None:
+    whole = np.full((4, 4), 2, np.int16)
+    program = Program((Input("x", (4,)),), (layer("y", (2,)),), (Connection("x", "y", Dense(whole[:2])),), ("y",))
+    simulate(program, np.ones((2, 1, 4), bool))
+    for array in (whole, program.connections[0].synapses.weight, program.layers[0].vth):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 1
+
+
 def test_graded_messages_keep_their_range() -> None:
     connection = Connection("x", "y", Dense(np.full((1, 2), 2, np.int16)), message_bits=4)
     program = Program((Input("x", (2,), 4),), (layer("y", (1,)),), (connection,), ("y",))
