@@ -9,25 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from filopodia.hardware.chip import Chip
 from filopodia.hardware.compiler import maps
+from filopodia.hardware.compiler.cut import room
 from filopodia.hardware.compiler.maps import ConvMap
 from filopodia.hardware.compiler.quantize import QuantizedConnection
 from filopodia.hardware.compiler.resources import WEIGHT_BITS, index_bits
 from filopodia.hardware.program import Connection, Conv, Dense, Sparse, Synapses
 
 
-def encode(quantized: QuantizedConnection, delay: int, message_bits: int, shared_conv: bool = True) -> Connection:
+def encode(quantized: QuantizedConnection, delay: int, message_bits: int, chip: Chip | None = None) -> Connection:
     """The connection with its synapses as Conv, Dense or Sparse, whichever takes the fewest bytes.
 
     Before: integer weights in the layout of their map. After: the same weights, none lost and none added, no stored zero in a
-    Sparse. A convolution's weights are fewest where the chip keeps them once (`shared_conv`); where it lists them for every
-    source neuron, a small image may be smaller as a matrix, which needs no indices.
+    Sparse. A convolution's weights are fewest where the chip keeps them once; where it lists them for every source neuron, a
+    small image may be smaller as a matrix, which needs no indices. Without a chip, convolutions stay.
     """
     projection = quantized.projection
     return Connection(
         source=projection.source,
         target=projection.target,
-        synapses=_synapses(quantized, shared_conv),
+        synapses=_synapses(quantized, chip is None or room(chip).shared_conv),
         weight_exp=quantized.exp,
         message_bits=message_bits,
         delay=delay,

@@ -25,7 +25,6 @@ from filopodia.hardware.chip import Chip, load_chip
 from filopodia.hardware.compiler import maps
 from filopodia.hardware.compiler.analog import Graded
 from filopodia.hardware.compiler.calibrate import Golden, calibrate, measured, record
-from filopodia.hardware.compiler.cut import room
 from filopodia.hardware.compiler.encode import encode
 from filopodia.hardware.compiler.latency import Timed, balance
 from filopodia.hardware.compiler.lower import Lowered, lower
@@ -115,7 +114,6 @@ def integers(
     lowered = _graded(_with_reset(lower(network), options.reset), options.graded)
     _known_names(lowered, options, calibration)
     limit = DELAY_LIMIT if chip is None or "delay" not in chip.limits else chip.limits["delay"].value
-    shared = chip is None or room(chip).shared_conv
     timed = balance(lowered, limit)
     _no_graded_relays(timed, options)
     golden = None if calibration is None else _golden(network, lowered, options, calibration)
@@ -131,7 +129,8 @@ def integers(
         reports[name] = dict(made.report)
         for part in made.connections:
             bits = options.graded[part.projection.source].bits if part.projection.source in options.graded else 0
-            connections.append(encode(part, timed.delay(part.projection), bits, shared))
+            connections.append(encode(part, timed.delay(part.projection), bits, chip))
+    _scales_kept(options, reports)
     program = Program(
         inputs=tuple(
             Input(name, tuple(shape), options.graded[name].bits if name in options.graded else 0)
@@ -157,14 +156,6 @@ def _quantized(
     asked = _asked(network, options, name)
     if asked is not None:
         made = quantize(neurons, incoming, frame, asked)
-        if name in options.scales and made.report["scale"] < asked.scale:
-            raise InputError(
-                f"a scale of {asked.scale:g}, at which a field would overflow",
-                where=f"scales: {name}",
-                allowed=f"up to {made.report['scale']:g}",
-                fix="leave it out, and the best one that fits is chosen",
-            )
-        made = replace(made, report={**made.report, "asked_scale": asked.scale})
         known = golden is not None and name in lowered.populations
         return measured(made, timed.lowered, neurons, frame, golden) if known and golden else made
     if golden is not None and name in lowered.populations and all(s in golden.sent for s in sources):
@@ -180,19 +171,7 @@ def _asked(network: Network, options: Options, name: str) -> Choice | None:
         return Choice(network.fixed_point[name], decay="nearest")
     scales = network.metadata.get("scales")
     value = scales.get(name) if isinstance(scales, Mapping) else None
-    if value is None:
-        return None
-    _checked_wishes({name: float(value)}, (), "proved")
-    return Choice(float(value))
-
-
-def _with_reset(lowered: Lowered, reset: Reset) -> Lowered:
-    """Populations as they were trained, or all with a reset to zero."""
-    if reset not in get_args(Reset):
-        raise InputError(f"reset {reset!r}", where="compile", allowed=" or ".join(get_args(Reset)))
-    if reset == "trained":
-        return lowered
-    return replace(lowered, populations={name: replace(p, reset="zero") for name, p in lowered.populations.items()})
+    return Choice(float(value)) if value is not None else None
 
 
 def _graded(lowered: Lowered, graded: Mapping[str, Graded]) -> Lowered:
@@ -205,6 +184,27 @@ def _graded(lowered: Lowered, graded: Mapping[str, Graded]) -> Lowered:
         for p in lowered.projections
     )
     return replace(lowered, projections=projections)
+
+
+def _with_reset(lowered: Lowered, reset: Reset) -> Lowered:
+    """Populations as they were trained, or all with a reset to zero."""
+    if reset not in get_args(Reset):
+        raise InputError(f"reset {reset!r}", where="compile", allowed=" or ".join(get_args(Reset)))
+    if reset == "trained":
+        return lowered
+    return replace(lowered, populations={name: replace(p, reset="zero") for name, p in lowered.populations.items()})
+
+
+def _scales_kept(options: Options, reports: Mapping[str, Any]) -> None:
+    """Raise InputError for a scale that was asked for and had to be lowered."""
+    for name, asked in options.scales.items():
+        if reports[name]["scale"] < asked:
+            raise InputError(
+                f"a scale of {asked:g}, at which a field would overflow",
+                where=f"scales: {name}",
+                allowed=f"up to {reports[name]['scale']:g}",
+                fix="leave it out, and the best one that fits is chosen",
+            )
 
 
 def _no_graded_relays(timed: Timed, options: Options) -> None:

@@ -30,11 +30,15 @@ def main(words: Sequence[str]) -> None:
     arguments, folder, _ = step("compile", Arguments, words, COMPILE)
     program = hardware.load_program(folder / "program.npz")
     if arguments.json:
-        record = load_provenance(folder).stages["compile"]
-        traffic = program.metadata.get("traffic")
+        known = program.metadata
         print_json(
-            {"summary": record.summary, "chip": program.chip, "traffic": traffic, "cores": core_rows(program)}
-            | {"layers": dict(program.metadata.get("layers", {}))}
+            {
+                "summary": load_provenance(folder).stages["compile"].summary,
+                "chip": program.chip,
+                "layers": dict(known.get("layers", {})),
+                "traffic": known.get("traffic"),
+                "cores": core_rows(program),
+            }
         )
         return
     rounding_table(program)

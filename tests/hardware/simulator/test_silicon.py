@@ -32,7 +32,7 @@ def _helper(name: str) -> Any:
     return module
 
 
-lava_programs = _helper("lava_programs")
+lava_programs, nir_networks = _helper("lava_programs"), _helper("nir_networks")
 
 
 def _layer(size: int, **fields: Any) -> Layer:
@@ -123,6 +123,20 @@ def test_kernels_and_reference_agree_on_random_programs() -> None:
             np.testing.assert_array_equal(ran.states["u"][layer.name], trace.u[layer.name].reshape(shape))
             np.testing.assert_array_equal(ran.states["v"][layer.name], trace.v[layer.name].reshape(shape))
     assert min(ways.values()) >= 5, ways
+
+
+def test_compiled_programs_mean_the_same_in_both() -> None:
+    safe = 0
+    for seed in range(40):
+        program, messages = nir_networks.compiled(seed)
+        assert silicon.on_silicon(program) is program
+        steps = next(iter(messages.values())).shape[0]
+        safe += silicon.cannot_overflow(program, steps)
+        lava, loihi = (hardware.simulate(program, messages, record=STATES, arithmetic=a) for a in ("lava", "loihi"))
+        for layer in program.layers:
+            np.testing.assert_array_equal(lava.spikes[layer.name], loihi.spikes[layer.name])
+            np.testing.assert_array_equal(lava.states["v"][layer.name], loihi.states["v"][layer.name])
+    assert safe > 30  # the kernels serve nearly all
 
 
 def test_counts_are_those_of_the_program_as_it_was_given() -> None:
