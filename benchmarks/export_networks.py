@@ -7,8 +7,8 @@ random input so that the layers spike. `ties` counts the spikes that differ betw
 or `export.fold` of it: a BatchNorm folded in float32 can move a voltage across a threshold it all but touches, and one such
 spike makes others. The folded model is what is exported and what its accuracy is measured on. Its spikes in torch are compared
 with NIR in torch, the numpy reference and onnxruntime (scan and step), over all layers; compiled to integers, the integer
-simulator's with onnxruntime's (scan and step). Seconds are processor seconds of one thread next to wall-clock seconds, memory is
-the growth of the process's peak while `to_nir` and `write_nir` run. `--save` keeps what earlier runs saved of other networks.
+simulator's with onnxruntime's (scan and step). Seconds are processor seconds of one thread next to wall-clock seconds, memory
+is the growth of the process's peak while `to_nir` and `write_nir` run. `--save` keeps the figures of the other networks.
 """
 
 from __future__ import annotations

@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
 from filopodia.errors import UnsupportedError
 from filopodia.hardware.network.network import Semantics
 
 from .cells import constants, numbers
+from .onnx_time import Body
 
 FLOAT = onnx.TensorProto.FLOAT
-
-
-@dataclass
-class Body:
-    """ONNX nodes and constants of one step as they are written. `prefix` keeps the names of unrolled steps apart."""
-
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
-    prefix: str = ""
-
-    def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
-        """A named constant, shared by all steps."""
-        self.constants[name] = np.asarray(values, dtype=dtype)
-        return name
-
-    def do(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """One operator; returns the name of its output."""
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}/{operator}", **attributes))
-        return output
 
 
 @dataclass(frozen=True)
@@ -164,24 +145,3 @@ def _scalar(values: Any) -> NDArray[np.float32]:
     """A scalar where all values are equal, so that a uniform layer costs four bytes."""
     full = np.asarray(values, dtype=np.float32)
     return full.reshape(-1)[:1].reshape(()) if full.size and bool((full == full.flat[0]).all()) else full
-
-
-def sparse_initializer(name: str, values: NDArray[Any]) -> onnx.SparseTensorProto:
-    """A constant as its non-zero values and their int64 places: 12 bytes each; onnxruntime makes it dense."""
-    flat = np.asarray(values).reshape(-1)
-    places = np.flatnonzero(flat)
-    return helper.make_sparse_tensor(
-        numpy_helper.from_array(flat[places], name),
-        numpy_helper.from_array(places.astype(np.int64), f"{name}/places"),
-        values.shape,
-    )
-
-
-def is_sparse(values: NDArray[Any]) -> bool:
-    """Whether a constant is smaller when only its non-zero values are written."""
-    return bool(values.ndim > 1 and values.dtype == np.float32 and 0 < np.count_nonzero(values) * 12 < values.size * 4)
-
-
-def initializer(name: str, values: NDArray[Any]) -> onnx.TensorProto:
-    """A dense constant of a model."""
-    return numpy_helper.from_array(np.asarray(values, order="C"), name)
