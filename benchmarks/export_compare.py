@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from filopodia import export, hardware
 from filopodia.errors import FilopodiaError
-from filopodia.export.onnx_integer import build_program, run_program
+from filopodia.export.onnx_integer import build_program
 from filopodia.export.onnx_model import build, plan
 from filopodia.export.onnx_run import run
 
@@ -63,7 +63,7 @@ def compare(model: nn.Module, sample: tuple[Tensor, ...], *, multi_step: bool = 
     judge("NIR in torch", {n: x.numpy() for n, x in back.recorded.items()}, golden.spikes)
     judge("NIR in numpy", hardware.simulate(network, inputs).spikes, golden.spikes)
     for form in ("scan", "step"):
-        judge(f"ONNX {form}", run(build(ready, form, record=names), ready, form, inputs), golden.spikes)
+        judge(f"ONNX {form}", run(build(ready, form, record=names), inputs), golden.spikes)
     steps, refused = 0, "not tried"
     if integers:
         steps, refused = _integers(network, inputs, judge)
@@ -90,7 +90,7 @@ def _integers(network: Any, inputs: Spikes, judge: Any) -> tuple[int, str]:
     expected = hardware.simulate(program, inputs).spikes
     layers = {x.name: expected[x.name] for x in program.layers}
     for form in ("scan", "step"):
-        judge(f"ONNX integer {form}", run_program(build_program(program, form, record=True), program, form, inputs), layers)
+        judge(f"ONNX integer {form}", run(build_program(program, form, record=True), inputs), layers)
     return sum(x.size for x in layers.values()), ""
 
 

@@ -5,7 +5,7 @@
 A cell says "exact" where the stage ran and nothing differed, else why the stage refuses. Exact means: NIR, torch again, ONNX
 (scan, step and unrolled) and the float simulator give every spike of the model. Integers are what the network compiles to (the
 weights are rounded): every spike, current and voltage is the same in the readable reference, the fast simulator and real Lava,
-every spike in integer ONNX (scan and step).
+every spike in integer ONNX (in all three forms).
 
 """
 
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from filopodia import export, hardware
 from filopodia.errors import FilopodiaError, UnsupportedError
-from filopodia.export.onnx_model import Form
+from filopodia.export.onnx_time import Form
 from filopodia.hardware.lava.plan import plan_job
 from filopodia.hardware.lava.runner import run_many
 from filopodia.hardware.program import Program
@@ -248,7 +248,7 @@ def tried(make: Callable[[], Made]) -> Row:
             return program
 
         def integer_onnx() -> str:
-            for form in ("scan", "step"):
+            for form in get_args(Form):
                 export.program_to_onnx(compiled(), inputs, Path(folder) / "program.onnx", form=form)
             return "exact"
 

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
 from filopodia.errors import UnsupportedError
 from filopodia.hardware.network.network import Semantics
 from filopodia.hardware.network.neurons import FRACTION, LEAK_PARTS, VOLTAGE_LIMIT
 
 from .cells import constants, numbers
+from .onnx_time import Body
 
 FLOAT = onnx.TensorProto.FLOAT
-
-
-@dataclass
-class Body:
-    """ONNX nodes and constants of one step as they are written. `prefix` keeps the names of unrolled steps apart."""
-
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: dict[str, NDArray[Any]] = field(default_factory=dict)
-    prefix: str = ""
-
-    def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
-        """A named constant, shared by all steps."""
-        self.constants[name] = np.asarray(values, dtype=dtype)
-        return name
-
-    def do(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """One operator; returns the name of its output."""
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}/{operator}", **attributes))
-        return output
 
 
 @dataclass(frozen=True)
@@ -122,22 +103,12 @@ STATELESS: dict[str, Callable[[Body, str, Any, Wire, str], None]] = {
 }
 
 
-@dataclass(frozen=True)
-class Step:
-    """Where a neuron's step is written: from input `x` and states `before` to `out` and states `after` ("v"; "i" for Cuba)."""
-
-    x: str
-    before: Mapping[str, str]
-    out: str
-    after: Mapping[str, str]
-
-
-def neuron(body: Body, name: str, node: Any, semantics: Semantics, scale: float, step: Step) -> None:
-    """One step of a neuron; a `scale` other than 0: in fixed point."""
-    x, before, out, after = step.x, step.before, step.out, step.after
+def neuron(body: Body, name: str, node: Any, semantics: Semantics, scale: float, x: str) -> None:
+    """One step of a neuron from input `x` and its states to its output and its next states; with a `scale`, in fixed point."""
+    out, v, after, current = name, f"{name}.v", f"{name}.v.next", f"{name}.i"
     rule, found = constants(node, semantics, scale)
+    kept_parts = found.pop("keep") if rule == "fixed" else np.zeros(())
     known = {key: body.constant(f"{name}/{key}", _scalar(value)) for key, value in found.items() if key != "start"}
-    v = before["v"]
 
     def do(operator: str, left: str, right: str, tag: str) -> str:
         return body.do(operator, [left, right], f"{out}/{tag}")
@@ -145,8 +116,8 @@ def neuron(body: Body, name: str, node: Any, semantics: Semantics, scale: float,
     def scaled(value: str, key: str) -> str:
         return do("Mul", value, known[key], f"times_{key}") if key in known else value
 
-    if "i" in before:
-        x = body.do("Add", [do("Mul", before["i"], known["syn_keep"], "kept_i"), scaled(x, "syn_gain")], after["i"])
+    if "syn_keep" in known:
+        x = body.do("Add", [do("Mul", current, known["syn_keep"], "kept_i"), scaled(x, "syn_gain")], f"{current}.next")
     x = scaled(x, "gain")
     away = do("Sub", v, known["leak"], "away") if "leak" in known else v
     if rule == "integrate":
@@ -156,35 +127,35 @@ def neuron(body: Body, name: str, node: Any, semantics: Semantics, scale: float,
     elif rule == "add":
         v = do("Add", do("Sub", v, do("Div", away, known["steps"], "leaked"), "less"), x, "charged")
     elif rule == "fixed":
-        v = charged_in_fixed_point(body, name, out, scale, found["keep"], x, v)
+        v = charged_in_fixed_point(body, name, scale, kept_parts, x, v)
     else:
         kept = do("Mul", away, known["keep"], "kept_v")
         v = do("Add", do("Add", known["leak"], kept, "rested") if "leak" in known else kept, x, "charged")
     if not hasattr(node, "v_threshold"):
-        body.do("Identity", [v], after["v"])
+        body.do("Identity", [v], after)
         body.do("Identity", [v], out)
         return
     inclusive = semantics.comparison == ">=" and not scale
     over = do("GreaterOrEqual" if inclusive else "Greater", v, known["threshold"], "over")
     body.do("Cast", [over], out, to=FLOAT)
     if semantics.reset == "subtract":
-        body.do("Sub", [v, do("Mul", out, known["threshold"], "taken")], after["v"])
+        body.do("Sub", [v, do("Mul", out, known["threshold"], "taken")], after)
     else:
-        body.do("Where", [over, known["v_reset"], v], after["v"])
+        body.do("Where", [over, known["v_reset"], v], after)
 
 
-def charged_in_fixed_point(body: Body, name: str, out: str, scale: float, keep: NDArray[Any], x: str, v: str) -> str:
+def charged_in_fixed_point(body: Body, name: str, scale: float, kept_parts: NDArray[Any], x: str, v: str) -> str:
     """v after input x, both exact in float32; the product in between needs 36 bits, and casting it to int64 cuts towards 0."""
 
     def do(operator: str, inputs: list[str], tag: str, **attributes: Any) -> str:
-        return body.do(operator, inputs, f"{out}/{tag}", **attributes)
+        return body.do(operator, inputs, f"{name}/{tag}", **attributes)
 
     def number(tag: str, value: Any, dtype: Any = np.float32) -> str:
         return body.constant(f"{name}/{tag}", value, dtype)
 
     unit = number("unit", FRACTION * scale)
     wide = do("Cast", [do("Mul", [v, unit], "v_parts")], "wide", to=onnx.TensorProto.DOUBLE)
-    share = number("share", _scalar(keep).astype(np.float64) / LEAK_PARTS, np.float64)
+    share = number("share", _scalar(kept_parts).astype(np.float64) / LEAK_PARTS, np.float64)
     whole = do("Cast", [do("Mul", [wide, share], "product")], "whole", to=onnx.TensorProto.INT64)
     kept = do("Cast", [whole], "kept", to=FLOAT)
     units = do("Round", [do("Mul", [x, number("scale", scale)], "in_units")], "units")
@@ -197,24 +168,3 @@ def _scalar(values: Any) -> NDArray[np.float32]:
     """A scalar where all values are equal, so that a uniform layer costs four bytes."""
     full = np.asarray(values, dtype=np.float32)
     return full.reshape(-1)[:1].reshape(()) if full.size and bool((full == full.flat[0]).all()) else full
-
-
-def sparse_initializer(name: str, values: NDArray[Any]) -> onnx.SparseTensorProto:
-    """A constant as its non-zero values and their int64 places: 12 bytes each; onnxruntime makes it dense."""
-    flat = np.asarray(values).reshape(-1)
-    places = np.flatnonzero(flat)
-    return helper.make_sparse_tensor(
-        numpy_helper.from_array(flat[places], name),
-        numpy_helper.from_array(places.astype(np.int64), f"{name}/places"),
-        values.shape,
-    )
-
-
-def is_sparse(values: NDArray[Any]) -> bool:
-    """Whether a constant is smaller when only its non-zero values are written."""
-    return bool(values.ndim > 1 and values.dtype == np.float32 and 0 < np.count_nonzero(values) * 12 < values.size * 4)
-
-
-def initializer(name: str, values: NDArray[Any]) -> onnx.TensorProto:
-    """A dense constant of a model."""
-    return numpy_helper.from_array(np.asarray(values, order="C"), name)

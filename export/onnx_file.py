@@ -18,8 +18,9 @@ from filopodia.errors import FilopodiaError, InputError
 from filopodia.hardware.network.build import SPIKING
 
 from .nir_to_torch import NirModule
-from .onnx_model import Form, Plan, build, plan
+from .onnx_model import Plan, build, plan
 from .onnx_run import run
+from .onnx_time import Form
 from .torch_to_nir import to_nir
 from .trace import Sample, input_names, multi_step
 
@@ -52,7 +53,7 @@ def to_onnx(
     steps = next(iter(inputs.values())).shape[0]
     made = build(ready, form, steps=steps, sparse=sparse)
     onnx.checker.check_model(made, full_check=not sparse)  # onnx 1.23 cannot infer shapes through sparse initialisers
-    check(ready, form, inputs, sparse=sparse)
+    check(made, ready, form, inputs, sparse=sparse)
     return save(made, path)
 
 
@@ -68,11 +69,12 @@ def save(model: onnx.ModelProto, path: str | Path) -> Path:
     return path
 
 
-def check(ready: Plan, form: Form, inputs: Arrays, *, sparse: bool = False) -> None:
-    """Run the model with all spiking layers given out, and compare with the graph in torch, step by step."""
+def check(made: onnx.ModelProto, ready: Plan, form: Form, inputs: Arrays, *, sparse: bool = False) -> None:
+    """Run the model, and the same with all spiking layers given out; compare with the graph in torch, step by step."""
     spiking = [name for name, node in ready.network.nodes.items() if type(node).__name__ in SPIKING]
     steps = next(iter(inputs.values())).shape[0]
-    found = run(build(ready, form, steps=steps, record=spiking, sparse=sparse), ready, form, inputs)
+    found = run(build(ready, form, steps=steps, record=spiking, sparse=sparse), inputs)
+    alone = run(made, inputs)
     module = NirModule(ready.network)
     expected = module.run({name: torch.from_numpy(x) for name, x in inputs.items()}, record=spiking)
     for name in spiking:
@@ -85,7 +87,7 @@ def check(ready: Plan, form: Form, inputs: Arrays, *, sparse: bool = False) -> N
                 fix="export a folded model: export.fold makes sums exact in any order",
             )
     for name, values in expected.outputs.items():
-        if not np.allclose(found[name], values.numpy(), rtol=1e-4, atol=1e-5):
+        if not all(np.allclose(x[name], values.numpy(), rtol=1e-4, atol=1e-5) for x in (found, alone)):
             raise FilopodiaError("onnxruntime and torch give different outputs", where=f"{name} (ONNX, {form})")
 
 

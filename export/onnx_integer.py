@@ -3,23 +3,21 @@
 Products are MatMulInteger and ConvInteger on bytes. Weights beyond a byte are written as several bytes (base 128), graded
 messages likewise, and put together in int64; what int32 would wrap is wrapped. Neuron states are int32.
 
-    step   inputs uint8 (graded: int32) and states "<layer>.u", "<layer>.v" int32 and "<node>.sent<k>" in; outputs uint8 and
-           "<state>.next" out
-    scan   inputs and outputs [T, batch, *shape], any T, from rest
+Inputs are uint8 (graded ones int32), outputs uint8; states are "<layer>.u" and "<layer>.v", int32, and "<node>.sent<k>", what a
+node sent k steps ago. Forms are those of `onnx_time`.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from filopodia.errors import FilopodiaError
 from filopodia.hardware.program import Connection, Conv, Input, Layer, Program, Sparse
@@ -28,34 +26,27 @@ from filopodia.hardware.simulator.geometry import grid
 from filopodia.hardware.simulator.reference import STATE_LIMIT, effective
 from filopodia.hardware.simulator.simulate import simulate
 
-from .onnx_cells import Body, initializer
 from .onnx_file import save
-from .onnx_model import IR_VERSION, OPSET
+from .onnx_run import run
+from .onnx_time import Body, Form, Step, Value, model
 
 Integers = NDArray[np.integer[Any]]
 INT64, INT32, UINT8, INT8 = TensorProto.INT64, TensorProto.INT32, TensorProto.UINT8, TensorProto.INT8
 
 
-@dataclass(frozen=True)
-class State:
-    """A value carried from step to step: its shape without the batch, and its ONNX type."""
-
-    shape: tuple[int, ...]
-    kind: int
-
-
-def program_to_onnx(program: Program, spikes: Any, path: str | Path, *, form: Literal["scan", "step"] = "scan") -> Path:
-    """Write `program` as an integer ONNX model and return its path.
+def program_to_onnx(program: Program, spikes: Any, path: str | Path, *, form: Form = "scan", sparse: bool = False) -> Path:
+    """Write `program` as an integer ONNX model and return its path. Forms are as for `to_onnx`.
 
     `spikes` [T, N, *shape] (several inputs: by name) are run through the model in onnxruntime and through the integer simulator
     before the file is moved to its place; FilopodiaError where one spike of one layer differs.
+    `sparse` writes weights that are mostly zeros as 9 bytes per non-zero value instead of 1 per value (and digit, see above).
     """
     check_program(program)
-    made = build_program(program, form)
-    onnx.checker.check_model(made, full_check=True)
     given = dict(spikes) if isinstance(spikes, Mapping) else {program.inputs[0].name: spikes}
     expected = simulate(program, given)
-    found = run_program(build_program(program, form, record=True), program, form, given)
+    made = build_program(program, form, steps=expected.steps, sparse=sparse)
+    onnx.checker.check_model(made, full_check=not sparse)  # onnx 1.23 cannot infer shapes through sparse initialisers
+    found = run(build_program(program, form, steps=expected.steps, sparse=sparse, record=True), given) | run(made, given)
     for layer in program.layers:
         differs = found[layer.name] != expected.spikes[layer.name].reshape(found[layer.name].shape)
         if differs.any():
@@ -63,124 +54,55 @@ def program_to_onnx(program: Program, spikes: Any, path: str | Path, *, form: Li
     return save(made, path)
 
 
-def build_program(program: Program, form: Literal["scan", "step"], *, record: bool = False) -> onnx.ModelProto:
+def build_program(
+    program: Program, form: Form, *, steps: int = 0, record: bool = False, sparse: bool = False
+) -> onnx.ModelProto:
     """The ONNX model of a program; `record` gives out every layer instead of the outputs alone."""
     out = [layer.name for layer in program.layers] if record else list(program.outputs)
     states = states_of(program)
     body = Body()
-    inputs = {x.name: (x.name if form == "step" else f"{x.name}/now") for x in program.inputs}
-    before = {name: (name if form == "step" else f"{name}/before") for name in states}
-    after = {name: f"{name}.next" for name in states}
-    _write(program, body, inputs, before, after)
-    entering = [_info(inputs[x.name], ["batch"], State(x.shape, _kind(x))) for x in program.inputs]
-    carried = [_info(before[name], ["batch"], state) for name, state in states.items()]
-    left = [_info(after[name], ["batch"], state) for name, state in states.items()]
-    sent = [_info(name, ["batch"], State(program.nodes[name].shape, UINT8)) for name in out]
-    if form == "step":
-        graph = helper.make_graph(body.nodes, "step", [*entering, *carried], [*sent, *left], _constants(body))
-    else:
-        step = helper.make_graph(body.nodes, "step", [*carried, *entering], [*left, *sent])
-        graph = _scan(program, step, states, body, out)
-    opset = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="filopodia")
-    helper.set_model_props(model, {"form": form, "arithmetic": "integer", "chip": program.chip})
-    return model
+    _write(program, body, [state.name for state in states])
+    step = Step(
+        body,
+        [Value(x.name, x.shape, _kind(x)) for x in program.inputs],
+        states,
+        [Value(name, program.nodes[name].shape, UINT8) for name in out],
+    )
+    return model(step, form, steps=steps, sparse=sparse, facts={"arithmetic": "integer", "chip": program.chip})
 
 
-def states_of(program: Program) -> dict[str, State]:
+def states_of(program: Program) -> list[Value]:
     """u and v of each layer, and what nodes sent in the steps before, as far back as a connection looks."""
-    found = {f"{x.name}.{kind}": State(x.shape, INT32) for x in program.layers for kind in ("u", "v")}
+    found = {f"{x.name}.{kind}": Value(f"{x.name}.{kind}", x.shape, INT32) for x in program.layers for kind in ("u", "v")}
     for connection in program.connections:
         node = program.nodes[connection.source]
         for k in range(1, program.lag(connection) + 1):
-            found[f"{node.name}.sent{k}"] = State(node.shape, _kind(node))
-    return found
-
-
-def run_program(
-    model: onnx.ModelProto, program: Program, form: Literal["scan", "step"], inputs: Mapping[str, Any], *, threads: int = 1
-) -> dict[str, NDArray[Any]]:
-    """Outputs [T, N, *shape] uint8 by name, from rest, in onnxruntime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    types = {x.name: np.int32 if x.message_bits else np.uint8 for x in program.inputs}
-    arrays = {name: np.asarray(x).astype(types[name]) for name, x in inputs.items()}
-    names = [x.name for x in session.get_outputs()]
-    if form == "scan":
-        return dict(zip(names, session.run(names, arrays), strict=True))
-    steps, samples = next(iter(arrays.values())).shape[:2]
-    states = {
-        name: np.zeros((samples, *state.shape), dtype=np.uint8 if state.kind == UINT8 else np.int32)
-        for name, state in states_of(program).items()
-    }
-    rows = []
-    for t in range(steps):
-        row = dict(zip(names, session.run(names, {**{n: x[t] for n, x in arrays.items()}, **states}), strict=True))
-        states = {name: row.pop(f"{name}.next") for name in states}
-        rows.append(row)
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            found[f"{node.name}.sent{k}"] = Value(f"{node.name}.sent{k}", node.shape, _kind(node))
+    return list(found.values())
 
 
 def _kind(node: Input | Layer) -> int:
     return INT32 if isinstance(node, Input) and node.message_bits else UINT8
 
 
-def _info(name: str, lead: list[str], state: State) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, state.kind, [*lead, *state.shape])
-
-
-def _constants(body: Body) -> list[onnx.TensorProto]:
-    return [initializer(name, values) for name, values in body.constants.items()]
-
-
-def _scan(program: Program, step: onnx.GraphProto, states: Mapping[str, State], body: Body, out: list[str]) -> onnx.GraphProto:
-    outer = Body(constants=body.constants)
-    outer.do("Shape", [program.inputs[0].name], "/batch", start=1, end=2)
-    rest = []
-    for name, state in states.items():
-        sizes = outer.do("Concat", ["/batch", outer.constant(f"{name}/shape", state.shape, np.int64)], f"{name}/sizes", axis=0)
-        zero = helper.make_tensor("value", state.kind, [1], [0])
-        rest.append(outer.do("ConstantOfShape", [sizes], f"{name}/rest", value=zero))
-    inputs = [x.name for x in program.inputs]
-    ends = [*(f"{name}/last" for name in states), *(f"{name}/all" for name in out)]
-    outer.nodes.append(
-        helper.make_node("Scan", [*rest, *inputs], ends, name="over_time", body=step, num_scan_inputs=len(inputs))
-    )
-    for name in out:
-        outer.do("Identity", [f"{name}/all"], name)
-    lead = ["steps", "batch"]
-    given = [_info(x.name, lead, State(x.shape, _kind(x))) for x in program.inputs]
-    sent = [_info(name, lead, State(program.nodes[name].shape, UINT8)) for name in out]
-    return helper.make_graph(outer.nodes, "scan", given, sent, _constants(outer))
-
-
-def _write(
-    program: Program, body: Body, inputs: Mapping[str, str], before: Mapping[str, str], after: Mapping[str, str]
-) -> None:
+def _write(program: Program, body: Body, states: Sequence[str]) -> None:
     """One step: every layer from its connections, then the memories of what was sent."""
-    values = dict(inputs)
     for layer in program.layers:
         total = ""
         for index, connection in enumerate(program.into(layer.name)):
             lag = program.lag(connection)
-            message = before[f"{connection.source}.sent{lag}"] if lag else values[connection.source]
+            message = f"{connection.source}.sent{lag}" if lag else connection.source
             part = _arriving(program, body, connection, message, f"{layer.name}/from{index}")
             total = part if not total else body.do("Add", [total, part], f"{part}/sum")
         if not total:
             zero = body.constant("/zero", 0, np.int64)
-            total = body.do(
-                "Mul", [_wide(body, before[f"{layer.name}.u"], f"{layer.name}/none"), zero], f"{layer.name}/silence"
-            )
-        _update(body, layer, total, before, after)
-        values[layer.name] = layer.name
-    for name, value in after.items():
+            total = body.do("Mul", [_wide(body, f"{layer.name}.u", f"{layer.name}/none"), zero], f"{layer.name}/silence")
+        _update(body, layer, total)
+    for name in states:
         node, _, kind = name.rpartition(".")
         if kind.startswith("sent"):
             k = int(kind.removeprefix("sent"))
-            body.do("Identity", [values[node] if k == 1 else before[f"{node}.sent{k - 1}"]], value)
+            body.do("Identity", [node if k == 1 else f"{node}.sent{k - 1}"], f"{name}.next")
 
 
 def _wide(body: Body, x: str, name: str) -> str:
@@ -278,7 +200,7 @@ def _arriving(program: Program, body: Body, connection: Connection, message: str
     return body.do("Reshape", [total, shape], f"{name}/arrived")
 
 
-def _update(body: Body, layer: Layer, arrived: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+def _update(body: Body, layer: Layer, arrived: str) -> None:
     """One step of a layer's neurons, as `reference.update`."""
     name = layer.name
 
@@ -290,15 +212,15 @@ def _update(body: Body, layer: Layer, arrived: str, before: Mapping[str, str], a
 
     per_mille = body.constant("/two^12", 4096, np.int64)
     limit, minus, whole = (body.constant(key, value, np.int64) for key, value in _LIMITS.items())
-    u = _wide(body, before[f"{name}.u"], f"{name}/u")
+    u = _wide(body, f"{name}.u", f"{name}/u")
     u = do("Div", [do("Mul", [u, number("u_keep", 4095 - layer.du.astype(np.int64))], "u_kept"), per_mille], "u_decayed")
     a = _wrap32(body, arrived, f"{name}/a")
     u = do("Add", [u, _wrap32(body, _shift(body, a, 6, f"{name}/a"), f"{name}/a64")], "u_new")
     u = _wrap32(body, u, f"{name}/u_new")
     u = do("Where", [do("Greater", [u, limit], "u_high"), do("Sub", [u, whole], "u_less"), u], "u_below")
     u = do("Where", [do("LessOrEqual", [u, minus], "u_low"), do("Add", [u, whole], "u_more"), u], "u_held")
-    body.do("Cast", [u], after[f"{name}.u"], to=INT32)
-    v = _wide(body, before[f"{name}.v"], f"{name}/v")
+    body.do("Cast", [u], f"{name}.u.next", to=INT32)
+    v = _wide(body, f"{name}.v", f"{name}/v")
     v = do("Div", [do("Mul", [v, number("v_keep", 4096 - layer.dv.astype(np.int64))], "v_kept"), per_mille], "v_decayed")
     bias = number(
         "bias", layer.bias.astype(np.int64) * 2**layer.bias_exp if layer.bias_exp >= 0 else layer.bias >> -layer.bias_exp
@@ -310,7 +232,7 @@ def _update(body: Body, layer: Layer, arrived: str, before: Mapping[str, str], a
     fired = do("Greater", [v, threshold], "fired")
     body.do("Cast", [fired], name, to=UINT8)
     rest = do("Sub", [v, threshold], "v_taken") if layer.reset == "subtract" else body.constant("/zero", 0, np.int64)
-    body.do("Cast", [do("Where", [fired, rest, v], "v_after")], after[f"{name}.v"], to=INT32)
+    body.do("Cast", [do("Where", [fired, rest, v], "v_after")], f"{name}.v.next", to=INT32)
 
 
 _LIMITS = {"/u_limit": STATE_LIMIT, "/u_minus": -STATE_LIMIT, "/u_whole": 2 * STATE_LIMIT}

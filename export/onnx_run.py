@@ -1,7 +1,8 @@
-"""Running an exported ONNX model over a sequence in onnxruntime, whatever its form."""
+"""Running a model of `onnx_time` over a sequence in onnxruntime, whatever its form: the model says all that is needed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from .onnx_model import Form, Plan
+TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int32)": np.int32}
 
 
-def run(
-    model: onnx.ModelProto, plan: Plan, form: Form, inputs: Mapping[str, NDArray[Any]], *, threads: int = 1
-) -> dict[str, NDArray[Any]]:
+def run(model: onnx.ModelProto, inputs: Mapping[str, Any], *, threads: int = 1) -> dict[str, NDArray[Any]]:
     """Outputs [T, N, *shape] by name for inputs [T, N, *shape] by name, from rest."""
     import onnxruntime
 
@@ -22,16 +21,21 @@ def run(
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    entering = {entry.name: entry for entry in session.get_inputs()}
+    given = {name: np.asarray(x).astype(TYPES[entering[name].type], copy=False) for name, x in inputs.items()}
     names = [out.name for out in session.get_outputs()]
-    if form != "step":
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
-    steps, samples = next(iter(inputs.values())).shape[:2]
-    states = {name: np.zeros((samples, *shape), dtype=np.float32) for name, shape in plan.states.items()}
-    for name, start in plan.starts.items():
-        states[name] += start
+    if facts["form"] != "step":
+        return dict(zip(names, session.run(names, given), strict=True))
+    steps, samples = next(iter(given.values())).shape[:2]
+    states = {}
+    for name, value in json.loads(facts["states"]).items():
+        shape = entering[name].shape[1:]
+        rest = np.asarray(value, dtype=TYPES[entering[name].type])
+        states[name] = np.broadcast_to(rest.reshape(shape if rest.ndim else ()), (samples, *shape)).copy()
     rows = []
     for t in range(steps):
-        row = dict(zip(names, session.run(names, {**{n: x[t] for n, x in inputs.items()}, **states}), strict=True))
+        row = dict(zip(names, session.run(names, {**{n: x[t] for n, x in given.items()}, **states}), strict=True))
         states = {name: row.pop(f"{name}.next") for name in states}
         rows.append(row)
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}

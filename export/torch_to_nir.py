@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import nir
@@ -142,6 +143,7 @@ def metadata(graph: Graph, dt: float, readout: Mapping[str, int] | None) -> dict
         "density": {op.name: _density(array(op.what.weight)) for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
         "exact_sums": {op.name: op.name not in loose for op in graph.ops.values() if isinstance(op.what, Dense | Conv)},
         "created_by": f"filopodia {filopodia.__version__}",
+        "made_with": {name: version(name) for name in ("torch", "spikingjelly", "nir")},
     }
     if fixed:
         facts["fixed_point"] = fixed

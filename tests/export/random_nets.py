@@ -281,6 +281,8 @@ class Builder:
             options = [layer.Dropout(0.5), nn.Dropout(0.5), Functional("dropout", signal.rank)]
             if signal.rank == 2:
                 options.append(layer.Dropout2d(0.5))
+            if signal.rank == 1 and not self.multi_step:
+                options.append(nn.Dropout1d(0.5))
             return self.one_of(*options)
         return nn.Identity() if kind == "identity" else self.layer(signal)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filopodia import export, hardware
-from filopodia.export.onnx_integer import build_program, run_program
+from filopodia.export.onnx_integer import build_program
+from filopodia.export.onnx_run import run
+from filopodia.export.onnx_time import Form
 from filopodia.hardware.program import Connection, Conv, Dense, Input, Layer, Program, Sparse
 
 
@@ -67,8 +69,8 @@ def test_bit_equal_to_the_simulator(seed: int, large: bool) -> None:
         "g": rng.integers(-1023, 1024, (12, 3, 5)) if large else rng.integers(0, 3, (12, 3, 5)),
     }
     expected = hardware.simulate(made, x)
-    for form in ("scan", "step"):
-        found = run_program(build_program(made, form, record=True), made, form, x)
+    for form in get_args(Form):
+        found = run(build_program(made, form, steps=12, record=True), x)
         for name in ("c", "d", "e"):
             assert np.array_equal(found[name], expected.spikes[name]), (form, name)
 
@@ -80,6 +82,16 @@ def test_the_file_holds_integers_alone(tmp_path: Path) -> None:
     model = onnx.load(export.program_to_onnx(made, x, tmp_path / "program.onnx"))
     assert {t.data_type for t in model.graph.initializer}.isdisjoint({onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE})
     assert [o.name for o in model.graph.output] == ["e"]
+
+
+def test_sparse_weights_make_a_smaller_file_of_the_same_program(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weight = np.where(rng.random((50, 400)) < 0.03, even(rng, 50, 400), 0).astype(np.int16)
+    made = Program((Input("x", (400,)),), (layer(rng, "d", (50,), latency=1),), (Connection("x", "d", Dense(weight)),), ("d",))
+    x = rng.random((4, 2, 400)) < 0.4
+    dense = export.program_to_onnx(made, x, tmp_path / "dense.onnx")
+    sparse = export.program_to_onnx(made, x, tmp_path / "sparse.onnx", sparse=True)
+    assert sparse.stat().st_size < 0.6 * dense.stat().st_size
 
 
 @pytest.mark.parametrize("values", [[-128, 127], [-256, 254], [-256, 255], [-32768, 32767], [0, 0]])
