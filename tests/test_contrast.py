@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from filopodia.report.contrast import Entry, render_contrast
 from filopodia.report.costs import Amount
 
@@ -27,6 +29,14 @@ def test_the_beaten_run_says_by_whom() -> None:
     assert "1 (surely)" in page
     assert "Energy incomplete: a." in page
     assert page == render_contrast(entries, ("energy incomplete: a",))
+
+
+def test_runs_of_one_place_share_a_label_and_no_axis_passes_100_per_cent() -> None:
+    page = render_contrast([entry("a", 1e-6, 0.9972), entry("b", 1e-6, 0.9972), entry("c", 2e-6, 0.99)], ())
+    labels = re.findall(r">([^<>]+)</text>", page)
+    assert "1, 2" in labels
+    assert "3" in labels
+    assert all(float(label) <= 100 for label in labels if re.fullmatch(r"\d+\.\d+|1\d\d", label))
 
 
 def test_without_any_accuracy_there_is_a_table_alone() -> None:

@@ -75,19 +75,26 @@ def pareto(entries: Sequence[Entry], *, wide: bool) -> str:
         grid = figure.subplots(1, len(panels), sharey=True) if wide else figure.subplots(len(panels), 1)
         axes = grid.ravel() if len(panels) > 1 else [grid]
         for axis, (title, unit, amounts) in zip(axes, panels, strict=True):
-            for index, entry in shown:
-                if index in amounts:
-                    mark(axis, index, entry, amounts[index])
+            marked = [(index, entry, amounts[index]) for index, entry in shown if index in amounts]
+            for _, entry, amount in marked:
+                mark(axis, entry, amount)
+            number(axis, marked)
             axis.set_title(title)
-            axis.margins(x=0.12, y=0.18)
+            axis.margins(x=0.12)
             if unit:
                 axis.set_xscale("log")
                 axis.xaxis.set_major_locator(LogLocator(subs=ticks(amounts.values())))
                 axis.xaxis.set_minor_locator(NullLocator())
                 axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _, unit=unit: wording.si(value, unit, 1)))
             else:
+                axis.set_xlim(*wider(axis.get_xlim(), 2.0))
                 axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axis.yaxis.set_major_locator(MaxNLocator(5))
+        heights = [100 * (entry.accuracy or 0.0) for _, entry in shown]
+        low, high = wider((min(heights), max(heights)), 1.0)
+        room = 0.18 * (high - low)
+        for axis in axes:
+            axis.set_ylim(low - room, min(high, 100.0) + room)
         axes[0].set_ylabel("right answers, %")
         return finished(figure, f"Accuracy of {len(shown)} runs over their energy, latency and cores")
 
@@ -99,12 +106,24 @@ def ticks(amounts: Iterable[Amount]) -> tuple[float, ...]:
     return (1.0, 2.0, 5.0) if decades < 1 else (1.0, 3.0) if decades < 2 else (1.0,)
 
 
-def mark(axis: Any, index: int, entry: Entry, amount: Amount) -> None:
-    """One run in one panel: its range as a bar, its nominal value as a disc with its number, filled where nothing beats it."""
+def wider(ends: tuple[float, float], least: float) -> tuple[float, float]:
+    """The same middle, at least `least` from end to end."""
+    missing = max(0.0, least - (ends[1] - ends[0])) / 2
+    return ends[0] - missing, ends[1] + missing
+
+
+def mark(axis: Any, entry: Entry, amount: Amount) -> None:
+    """One run in one panel: its range as a bar, its nominal value as a disc, filled where nothing beats it."""
     height = 100 * (entry.accuracy or 0.0)
     colour = ACCENT if entry.front else SECOND
     axis.plot([amount.low, amount.high], [height, height], color=colour, linewidth=1.4, alpha=0.55, solid_capstyle="butt")
     axis.plot(amount.nominal, height, "o", markersize=6, color=colour, markerfacecolor=colour if entry.front else "none")
-    axis.annotate(
-        str(index), (amount.nominal, height), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9, color=MUTED
-    )
+
+
+def number(axis: Any, marked: Iterable[tuple[int, Entry, Amount]]) -> None:
+    """The runs' numbers over their discs; those of one place side by side."""
+    places: dict[tuple[float, float], list[str]] = {}
+    for index, entry, amount in marked:
+        places.setdefault((amount.nominal, 100 * (entry.accuracy or 0.0)), []).append(str(index))
+    for at, numbers in places.items():
+        axis.annotate(", ".join(numbers), at, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9, color=MUTED)
