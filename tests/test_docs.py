@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections import Counter
@@ -58,7 +59,7 @@ def test_links_lead_somewhere(name: str) -> None:
         assert not part or part in anchors(path.read_text(encoding="utf-8")), link
 
 
-@pytest.mark.parametrize("name", ["chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md"])
+@pytest.mark.parametrize("name", ["chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md", "speed.md"])
 def test_files_and_commands_that_a_page_names_exist(name: str) -> None:
     named = re.findall(r"(?:`|python )((?:benchmarks|hardware|tests|export)/[\w/.]+)", page(name))
     for path in named:
@@ -187,6 +188,21 @@ def test_fixed_point_brings_what_the_benchmark_measured() -> None:
         assert found["lava"]["samples"] == min(300, found["test samples"])
 
 
+def test_figures_of_speed_are_those_of_the_results() -> None:
+    path = ROOT / "benchmarks" / "simulator_page.py"
+    spec = importlib.util.spec_from_file_location("simulator_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    written = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    for name, tables in written.pages().items():
+        for head, expected in tables.items():
+            assert expected
+            assert rows(name, head) == expected, f"run python {path.relative_to(ROOT)}"
+    for figures in written.figures("simulator_rivals").values():
+        assert abs(figures["fired"] - 1) < 0.05  # the same work
+
+
 def test_differences_from_the_silicon_are_those_of_the_test() -> None:
     shown = rows("semantics.md", "| difference | example | Lava adds up | the chip adds up | why compiled programs are safe |")
     tested = (ROOT / "tests" / "hardware" / "lava" / "test_silicon.py").read_text()
@@ -205,7 +221,7 @@ def test_no_page_is_an_island() -> None:
     """Every page links to another and is linked from another."""
     pages = {
         name: set(re.findall(r"\]\((\w[\w-]*\.md)", page(name)))
-        for name in ("chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md")
+        for name in ("chip-files.md", "energy.md", "fixed-point.md", "lava.md", "semantics.md", "speed.md")
     }
     for name, links in pages.items():
         assert links & (set(pages) - {name}), name

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.program import Connection, Conv, Program, Sparse
 from filopodia.hardware.simulator.geometry import grid
-from filopodia.hardware.simulator.reference import acting
+from filopodia.hardware.simulator.weights import acting
 
 Int64 = NDArray[np.int64]
 
@@ -47,46 +47,57 @@ def destinations(program: Program) -> dict[str, Int64]:
     such neurons, or several connections, still make one message.
     """
     total = {name: np.zeros(node.size, np.int64) for name, node in program.nodes.items()}
-    if not program.cores:
-        return total
-    cores = max(core.index for core in program.cores) + 1
-    core_of = {layer.name: np.full(layer.size, -1, np.int64) for layer in program.layers}
+    held: dict[int, dict[str, list[NDArray[np.integer]]]] = {}
     for core in program.cores:
-        for name, neurons in core.neurons.items():
-            core_of[name][neurons] = core.index
-    for name in total:
-        reached = np.zeros(0, np.int64)
-        for connection in program.connections:
-            if connection.source == name:
-                reached = np.union1d(reached, _pairs(program, connection, core_of[connection.target], cores))
-        total[name] += np.bincount(reached // cores, minlength=len(total[name]))
+        for name, part in core.neurons.items():
+            held.setdefault(core.index, {}).setdefault(name, []).append(part)
+    for source, found in total.items():
+        outgoing = [c for c in program.connections if c.source == source]
+        for layers in held.values():
+            reached = np.zeros(len(found), np.bool_)
+            for connection in outgoing:
+                for neurons in layers.get(connection.target, []):
+                    _reach(program, connection, neurons.astype(np.int64), reached)
+            found += reached
     return total
 
 
-def _pairs(program: Program, connection: Connection, core_of: Int64, cores: int) -> Int64:
-    """Sorted `source * cores + core` of every core that each source neuron reaches."""
-    synapses = connection.synapses
-    weight = acting(connection)
-    if not isinstance(synapses, Conv):
-        if isinstance(synapses, Sparse):
-            target = np.repeat(np.arange(synapses.shape[0]), np.diff(synapses.indptr))[weight != 0]
-            source = synapses.indices[weight != 0].astype(np.int64)
-        else:
-            target, source = np.nonzero(weight)
-        placed = core_of[target] >= 0
-        return np.unique(source[placed] * cores + core_of[target[placed]])
+def _reach(program: Program, connection: Connection, neurons: Int64, reached: NDArray[np.bool_]) -> None:
+    """Mark in `reached` [n_source] who has a synapse to any of the target's `neurons`."""
+    synapses, weight = connection.synapses, acting(connection)
+    if isinstance(synapses, Conv):
+        _conv_reach(program, connection, neurons, reached)
+    elif isinstance(synapses, Sparse):
+        starts = synapses.indptr[neurons]
+        lengths = synapses.indptr[neurons + 1] - starts
+        entries = np.arange(lengths.sum()) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+        reached[synapses.indices[entries[weight[entries] != 0]]] = True
+    else:
+        reached |= (weight[neurons] != 0).any(axis=0)
+
+
+def _conv_reach(program: Program, connection: Connection, neurons: Int64, reached: NDArray[np.bool_]) -> None:
+    """The same for a convolution, all channels that hold the same places at a time."""
+    conv = connection.synapses
+    assert isinstance(conv, Conv)
     g = grid(connection, program.nodes[connection.source].shape, program.nodes[connection.target].shape)
-    seats = core_of.reshape(g.c_out, g.h_out, g.w_out)
-    outs, ins = g.c_out // synapses.groups, g.c_in // synapses.groups
-    reached = np.zeros(0, np.int64)
-    for k_y, k_x in np.ndindex(*weight.shape[2:]):
-        y = np.arange(g.h_out) * synapses.stride[0] + k_y * synapses.dilation[0] - synapses.padding[0]
-        x = np.arange(g.w_out) * synapses.stride[1] + k_x * synapses.dilation[1] - synapses.padding[1]
-        inside_y, inside_x = np.flatnonzero((y >= 0) & (y < g.h_in)), np.flatnonzero((x >= 0) & (x < g.w_in))
-        place = y[inside_y, None] * g.w_in + x[inside_x]
-        for out in range(g.c_out):
-            seat = seats[out][np.ix_(inside_y, inside_x)]
-            channel = out // outs * ins + np.flatnonzero(weight[out, :, k_y, k_x])
-            keys = (channel[:, None, None] * (g.h_in * g.w_in) + place) * cores + seat
-            reached = np.union1d(reached, keys[np.broadcast_to(seat >= 0, keys.shape)])
-    return reached
+    channels, held = np.unique(neurons // (g.h_out * g.w_out), return_inverse=True)
+    seats = np.zeros((len(channels), g.h_out * g.w_out), np.bool_)
+    seats[held, neurons % (g.h_out * g.w_out)] = True
+    outs, ins = g.c_out // conv.groups, g.c_in // conv.groups
+    alike: dict[tuple[int, bytes], list[int]] = {}
+    for channel, seat in zip(channels.tolist(), seats, strict=True):
+        alike.setdefault((channel // outs, np.packbits(seat).tobytes()), []).append(channel)
+    (top, left), (high, wide) = conv.padding, conv.stride
+    padded = np.zeros((g.c_in, g.h_in + 2 * top, g.w_in + 2 * left), np.bool_)
+    for (group, packed), members in alike.items():
+        seat = np.unpackbits(np.frombuffer(packed, np.uint8), count=seats.shape[1]).astype(np.bool_).reshape(g.h_out, g.w_out)
+        rows, columns = (np.flatnonzero(seat.any(axis=axis)) for axis in (1, 0))
+        seat = seat[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        senders = (conv.weight[members] != 0).any(axis=0)
+        for k_y, k_x in np.ndindex(*senders.shape[1:]):
+            y, x = rows[0] * high + k_y * conv.dilation[0], columns[0] * wide + k_x * conv.dilation[1]
+            ys = slice(y, y + (seat.shape[0] - 1) * high + 1, high)
+            xs = slice(x, x + (seat.shape[1] - 1) * wide + 1, wide)
+            padded[group * ins + np.flatnonzero(senders[:, k_y, k_x]), ys, xs] |= seat
+    reached |= padded[:, top : top + g.h_in, left : left + g.w_in].reshape(-1)

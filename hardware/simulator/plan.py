@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.program import Connection, Conv, Input, Layer, Program, Sparse
 from filopodia.hardware.simulator.geometry import Grid, grid, image
-from filopodia.hardware.simulator.reference import acting
+from filopodia.hardware.simulator.weights import acting
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]

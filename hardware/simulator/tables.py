@@ -12,7 +12,7 @@ from filopodia.hardware.program import Connection, Conv, Layer, Program, Sparse
 from filopodia.hardware.simulator.counting import fan_out
 from filopodia.hardware.simulator.gather import BLOCKS, CONNECTION, LAYER
 from filopodia.hardware.simulator.plan import Node, bias_of, binary, each, fading, largest_sum, layout, rows, trailing_zeros
-from filopodia.hardware.simulator.reference import acting
+from filopodia.hardware.simulator.weights import acting
 
 
 @dataclass(frozen=True)
