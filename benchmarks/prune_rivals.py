@@ -34,7 +34,7 @@ AXES = {"sparsity": "zero weights, %", "synapse_sparsity": "zero synapses, %", "
 
 
 def base_of(data: str) -> TrainConfig:
-    """One short recipe for all methods: an MLP for MNIST, the small CSNN for N-MNIST."""
+    """One short recipe for all methods: an MLP for MNIST (and a CSNN for its SynOps), a CSNN for N-MNIST."""
     replace = msgspec.structs.replace
     if data == "mnist":
         config = recipe("mnist-mlp")
@@ -42,6 +42,10 @@ def base_of(data: str) -> TrainConfig:
             config, data=replace(config.data, train_samples=10_000, steps=2), net=replace(config.net, hidden=(256,))
         )
         return replace(config, epochs=6)
+    if data == "mnist-csnn":
+        config = recipe("mnist-csnn")
+        config = replace(config, data=replace(config.data, train_samples=10_000), epochs=6)
+        return replace(config, net=replace(config.net, channels=(4, 16), pool=(2, 2), hidden=(64,)))
     if data == "nmnist":
         config = recipe("nmnist")
         config = replace(config, data=replace(config.data, steps=4), net=replace(config.net, channels=(4, 16), hidden=(64,)))

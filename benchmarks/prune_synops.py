@@ -3,8 +3,8 @@
 Plain STDS runs at each sparsity; then the aware mode gets each share of the first one's mean SynOps as its target, without
 and with a penalty on the SynOps behind hidden neurons in the loss. The other sparsities show what plain STDS can do alone.
 
-python benchmarks/prune_synops.py [--data digits|mnist|nmnist] [--sparsities 0.9 0.95] [--shares 0.7] [--penalties 0 0.1]
-                                  [--save]
+python benchmarks/prune_synops.py [--data digits|mnist|mnist-csnn|nmnist] [--sparsities 0.9 0.95] [--shares 0.7]
+                                  [--penalties 0 0.1] [--save]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prune_rivals import base_of, configured, data_of
 def main() -> None:
     """Run both."""
     parser = arguments(__doc__)
-    parser.add_argument("--data", default="digits", choices=["digits", "mnist", "nmnist"])
+    parser.add_argument("--data", default="digits", choices=["digits", "mnist", "mnist-csnn", "nmnist"])
     parser.add_argument("--sparsities", type=float, nargs="+", default=[0.9, 0.95])
     parser.add_argument("--shares", type=float, nargs="+", default=[0.7])
     parser.add_argument("--penalties", type=float, nargs="+", default=[0.0, 0.1])
