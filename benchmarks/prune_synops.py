@@ -1,10 +1,10 @@
 """SynOps at equal accuracy: plain STDS at several sparsities, against STDS told to land on a share of their SynOps.
 
-Plain STDS runs at each sparsity; the aware mode then gets `--share` times the mean SynOps of the first one as its target,
-with thresholds that grow with what each synapse costs (γ) and with a penalty on the hidden neurons' firing.
+Plain STDS runs at each sparsity; then the aware mode gets each share of the first one's mean SynOps as its target, without
+and with a penalty on the SynOps behind hidden neurons in the loss. The other sparsities show what plain STDS can do alone.
 
-python benchmarks/prune_synops.py [--data digits|mnist|nmnist] [--sparsities 0.9 …] [--share 0.7] [--weighting 0.5]
-                                  [--penalty 0.05] [--save]
+python benchmarks/prune_synops.py [--data digits|mnist|mnist-csnn|nmnist] [--sparsities 0.9 0.95] [--shares 0.7]
+                                  [--penalties 0 0.1] [--save]
 """
 
 from __future__ import annotations
@@ -17,32 +17,30 @@ from prune_rivals import base_of, configured, data_of
 
 
 def main() -> None:
-    """Run both, and the aware mode without each of its two means."""
+    """Run both."""
     parser = arguments(__doc__)
-    parser.add_argument("--data", default="digits", choices=["digits", "mnist", "nmnist"])
-    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.9])
-    parser.add_argument("--share", type=float, default=0.7)
-    parser.add_argument("--weighting", type=float, default=0.5)
-    parser.add_argument("--penalty", type=float, default=0.05)
+    parser.add_argument("--data", default="digits", choices=["digits", "mnist", "mnist-csnn", "nmnist"])
+    parser.add_argument("--sparsities", type=float, nargs="+", default=[0.9, 0.95])
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.7])
+    parser.add_argument("--penalties", type=float, nargs="+", default=[0.0, 0.1])
     options = parser.parse_args()
     print(machine())
     base = msgspec.structs.replace(base_of(options.data), threads=options.threads, rate_penalty=0.0)
     series = Series(f"prune_synops_{options.data}", base, data_of(base), kept=options.save)
 
     def all_seeds(name: str, penalty: float, **prune: object) -> float:
-        config = msgspec.structs.replace(configured(base, "stds", options.sparsities[0]), rate_penalty=penalty)
+        config = msgspec.structs.replace(configured(base, "stds", options.sparsities[0]), synop_penalty=penalty)
         config = msgspec.structs.replace(config, prune=msgspec.structs.replace(config.prune, **prune))
         runs = [series.run(name, msgspec.structs.replace(config, seed=seed)) for seed in range(options.seeds)]
         return statistics.mean(run.synops for run in runs)
 
-    plain, *_ = [all_seeds(f"plain {share:.1%}", 0.0, target_sparsity=share) for share in options.sparsities]
-    target = float(round(plain * options.share))
-    for weighting, penalty in dict.fromkeys(
-        [(0.0, 0.0), (options.weighting, 0.0), (0.0, options.penalty), (options.weighting, options.penalty)]
-    ):
-        name = f"target {target:.0f}, γ {weighting:g}, penalty {penalty:g}"
-        landed = all_seeds(name, penalty, target_synops=target, synapse_weighting=weighting)
-        print(f"{name}: {landed / plain:.3f} of plain, landed {landed / target - 1:+.2%} off the target")
+    plain, *_ = [all_seeds(f"plain {sparsity:.1%}", 0.0, target_sparsity=sparsity) for sparsity in options.sparsities]
+    for share in options.shares:
+        target = float(round(plain * share))
+        for penalty in options.penalties:
+            name = f"target {target:.0f}, penalty {penalty:g}"
+            landed = all_seeds(name, penalty, target_synops=target)
+            print(f"{name}: {landed / plain:.3f} of plain, {landed / target - 1:+.2%} off the target")
     summary(series.outcomes)
 
 

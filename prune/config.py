@@ -83,8 +83,6 @@ class PruneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """For `stds`, instead: synaptic operations per sample in the pruned layers; 0 leaves this out."""
     cost_weighting: NonNegative = 0.0
     """With one of these two: thresholds grow with what a layer's synapses cost, to this power."""
-    synapse_weighting: NonNegative = 0.0
-    """Likewise: within a layer, thresholds grow with what each synapse costs, to this power."""
     threshold: NonNegative = 0.0
     """For `stds`, instead: the paper's open loop, d grows to this value; where sparsity ends is left open."""
     strength: NonNegative = 0.0
@@ -132,6 +130,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Forward passes an optimizer step is split into, for batches larger than the memory."""
     rate_penalty: NonNegative = 0.05
     """Added to the loss: this times the mean firing rate of the hidden neurons. Energy follows spikes."""
+    synop_penalty: NonNegative = 0.0
+    """Added to the loss: this times the synaptic operations behind the hidden neurons, over those of a dense network that fires
+    always. Unlike `rate_penalty` it weighs each spike by the synapses that live behind it."""
     validation: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     """Share of the training samples held out to choose the epoch whose weights are kept, among those at the target sparsity;
     0 keeps the last epoch's."""

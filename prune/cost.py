@@ -2,8 +2,11 @@
 
 Every weight has a cost: the synapses it stands for, or the spikes that meet it in one sample, measured while training. The
 threshold is placed where the cost of what lies above it follows the schedule from the dense network's to the asked one; and
-weights that cost more than others get a higher threshold, within bounds: d ∝ cost^weighting between layers, and
-d ∝ cost^synapse_weighting between the weights of a layer, where a busy pre-synaptic neuron makes its synapses dear.
+a layer whose weights cost more than others' gets a higher threshold, d ∝ cost^weighting, within bounds.
+
+Within a layer all synapses share one threshold, whatever their pre-synaptic neurons fire: what a synapse contributes to the
+next layer grows with that rate as its cost does, so the size of the weight alone tells what an operation buys. Thresholds
+per synapse, d ∝ cost^γ, were measured to cost accuracy at equal synops for every γ > 0 tried.
 """
 
 from __future__ import annotations
@@ -23,7 +26,6 @@ from filopodia.prune.stds import SAMPLE, STDS
 from filopodia.prune.synops import SynopMeter, expansion, uses
 
 BOUND = 2.0  # layers' scales stay within 1/BOUND and BOUND: a dear layer is often a small one that nothing works without
-SPREAD = 8.0  # the same for the weights of one layer
 MEMORY = 0.8  # of the running mean of spike counts, from one control point to the next
 LANDINGS, LANDED = 6, 0.005  # tries to land on a SynOps target, and the relative error that is good enough
 SPARE = 1.1  # SynOps aimed at while training, over the target: rates still move, and in the end a mask can only shrink
@@ -36,8 +38,8 @@ class CostSTDS(STDS):
     - `target_synops`: synaptic operations per sample in the pruned layers. Training ends a little above; `land`
       (the trainer calls it) then drops the smallest weights until counts in eval mode meet the target.
 
-    The network is fed [T, N, …]. `weighting` and `synapse_weighting` 0 leave one threshold for all; more spare cheap layers,
-    or the cheap synapses of each layer, at the expense of dear ones. The rest as STDS.
+    The network is fed [T, N, …]. `weighting` 0 leaves one threshold for all layers; more spares cheap layers at the expense of
+    dear ones. The rest as STDS.
     """
 
     def __init__(
@@ -49,7 +51,6 @@ class CostSTDS(STDS):
         target_synapse_sparsity: float | None = None,
         target_synops: float | None = None,
         weighting: float = 0.0,
-        synapse_weighting: float = 0.0,
         schedule: Shape = "cubic",
         start: float = 0.0,
         end: float = 0.6,
@@ -64,9 +65,8 @@ class CostSTDS(STDS):
             raise InputError(f"found {target_synapse_sparsity}", where="target_synapse_sparsity", allowed="between 0 and 1")
         if target_synops is not None and not target_synops > 0.0:
             raise InputError(f"found {target_synops}", where="target_synops", allowed="more than 0")
-        for name, value in (("weighting", weighting), ("synapse_weighting", synapse_weighting)):
-            if not value >= 0.0:
-                raise InputError(f"found {value}", where=name, allowed="0 or more")
+        if not weighting >= 0.0:
+            raise InputError(f"found {weighting}", where="weighting", allowed="0 or more")
         super().__init__(
             model,
             optimizer=optimizer,
@@ -79,10 +79,8 @@ class CostSTDS(STDS):
             dense=dense,
             control_every=control_every,
         )
-        self.synapse_target, self.synops_target = target_synapse_sparsity, target_synops
-        self.weighting, self.synapse_weighting = weighting, synapse_weighting
+        self.synapse_target, self.synops_target, self.weighting = target_synapse_sparsity, target_synops, weighting
         self.counts: dict[str, Tensor] = {}
-        self.spread: dict[str, Tensor] = {}
         self.dense_cost = 0.0
         self._meter: SynopMeter | None = SynopMeter(model, training=True).__enter__()
 
@@ -161,22 +159,11 @@ class CostSTDS(STDS):
             self.counts[weight.name] = new if old is None or old.shape != new.shape else MEMORY * old + (1.0 - MEMORY) * new
         if not self.dense_cost:
             self.dense_cost = sum(float(cost.sum()) for cost in self.costs())
-        self._weigh()
-
-    def _weigh(self) -> None:
-        """Set the scales of layers and weights by what they cost."""
-        costs = self.costs()
-        if self.weighting:
-            logs = [math.log(max(float(cost.mean()), 1e-6)) for cost in costs]
+        if self.weighting and not self.frozen:
+            logs = [math.log(max(float(cost.mean()), 1e-6)) for cost in self.costs()]
             middle = sum(logs) / len(logs)
             for weight, value in zip(self.weights, logs, strict=True):
                 self.scales[weight.name] = min(max(math.exp(self.weighting * (value - middle)), 1 / BOUND), BOUND)
-        if self.synapse_weighting:
-            for weight, cost in zip(self.weights, costs, strict=True):
-                self.spread[weight.name] = relative(cost).pow(self.synapse_weighting).clamp(1 / SPREAD, SPREAD)
-
-    def _scale(self, weight: PrunedWeight) -> float | Tensor:
-        return self.scales[weight.name] * self.spread.get(weight.name, 1.0)
 
     def _place(self, group: Sequence[PrunedWeight], progress: float) -> float:
         goal = self._target_cost(SPARE)
@@ -212,21 +199,10 @@ class CostSTDS(STDS):
         """Take it back."""
         super().load_extra_state(state)
         self.dense_cost, self.counts = state["dense_cost"], dict(state["tensors"])
-        if self.counts:
-            self._weigh()
         next_due = self.steps + 1 - self.control_step >= self.control_every
         if self._meter is not None and not next_due:
             self._meter.__exit__()
             self._meter = None
-
-
-def relative(cost: Tensor) -> Tensor:
-    """A layer's costs over their geometric mean; a weight that no spike ever meets counts as the dearest, it does nothing."""
-    used = cost > 0
-    if not used.any():
-        return torch.ones_like(cost)
-    found = cost / cost[used].log().mean().exp()
-    return torch.where(used, found, found.max())
 
 
 def dearest_within(scores: Sequence[Tensor], costs: Sequence[Tensor], budget: float) -> list[Tensor]:

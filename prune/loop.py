@@ -24,6 +24,7 @@ from filopodia.prune.methods import make_pruner
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
 from filopodia.prune.repeated import RepeatedInput
+from filopodia.prune.synops import SynopPenalty
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -154,7 +155,9 @@ def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[fl
     )
     repeats = config.data.encoding == "direct" and config.data.steps > 1
     repeated = RepeatedInput(run.net) if repeats else nullcontext()
-    with repeated, FusedNeurons(run.net), FiringMeter(run.net) if config.rate_penalty else nullcontext() as meter:
+    firing = FiringMeter(run.net) if config.rate_penalty else nullcontext()
+    working = SynopPenalty(run.net) if config.synop_penalty else nullcontext()
+    with repeated, FusedNeurons(run.net), firing as meter, working as synops:
         for some, wanted in parts:
             if not len(wanted):
                 continue
@@ -164,6 +167,7 @@ def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[fl
                 rates = readout(run.wrapped(spikes), run.classes).float()
             loss = loss_of(rates, wanted, config)
             objective = loss if meter is None else loss + config.rate_penalty * meter.hidden()
+            objective = objective if synops is None else objective + config.synop_penalty * synops.share()
             functional.reset_net(run.net)
             # Averages of parts weigh by their samples; DistributedDataParallel divides by the processes.
             run.scaler.scale(objective * (len(wanted) * run.world.size / len(labels))).backward()

@@ -48,7 +48,6 @@ def make_pruner(net: nn.Module, optimizer: Optimizer, config: TrainConfig, total
                 target_synapse_sparsity=prune.target_synapse_sparsity or None,
                 target_synops=prune.target_synops or None,
                 weighting=prune.cost_weighting,
-                synapse_weighting=prune.synapse_weighting,
             )
         case "stds" if prune.threshold or prune.strength:
             common["target_sparsity"] = None

@@ -16,9 +16,9 @@ RECIPES: dict[str, TrainConfig] = {
     "digits": TrainConfig(),
     "mnist-csnn": TrainConfig(
         data=DataConfig(name="mnist", encoding="direct", steps=2),
-        net=NetConfig(channels=(8, 32, 64), pool=(2, 2, 1), hidden=(256,)),
+        net=NetConfig(channels=(8, 32, 64), pool=(2, 2, 1), hidden=(256,), votes=10),
         prune=PruneConfig(target_sparsity=0.9775),
-        epochs=12,
+        epochs=16,
         batch_size=100,
         rate_penalty=0.0,
     ),

@@ -173,9 +173,25 @@ def _frames(module: str, kind: str, name: str, steps: int, **split: bool) -> tup
     if root is None or not root.is_dir():
         raise _missing(name, f"a folder {name}/ with the files that spikingjelly.datasets.{kind} asks for")
     loader = getattr(import_module(f"spikingjelly.datasets.{module}"), kind)
-    held = loader(str(root), data_type="frame", frames_number=steps, split_by="time", **split)
+    if not any((root / raw).is_dir() for raw in ("events_np", "events_h5")):
+        _check_downloads(loader, root / "download", name)
+    try:
+        held = loader(str(root), data_type="frame", frames_number=steps, split_by="time", **split)
+    except (RuntimeError, OSError) as error:
+        raise FileError(f"cannot be prepared ({error})", where=f"data set {name}", fix=f"clean {root} and try again") from error
     samples = [(np.asarray(frames) > 0, label) for frames, label in held]
-    return np.stack([frames for frames, _ in samples]).astype(np.uint8), np.array([label for _, label in samples])
+    # Folders come in the order of their names, in which 10 precedes 2; where a name is a number it is the set's own label.
+    numbers = [int(name) if name.isdigit() else index for index, name in enumerate(held.classes)]
+    return np.stack([frames for frames, _ in samples]).astype(np.uint8), np.array([numbers[label] for _, label in samples])
+
+
+def _check_downloads(loader: Any, folder: Path, name: str) -> None:
+    """Every file must be there and whole: SpikingJelly would delete and download the others, some of them for days."""
+    sound = import_module("torchvision.datasets.utils").check_integrity
+    for file, url, md5 in loader.resource_url_md5():
+        if not sound(folder / file, md5):
+            state = "broken" if (folder / file).exists() else "no file"
+            raise _missing(name, f"{file} in download/ of a folder {name}/, from {url}", state)
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:

@@ -168,28 +168,19 @@ class STDS(Pruner):
 
     @torch.no_grad()
     def _score(self, weight: PrunedWeight) -> torch.Tensor:
-        """|θ| in units of its threshold."""
-        return weight.theta.abs() / self._scale(weight)
+        """|θ| in units of its layer's threshold."""
+        return weight.theta.abs() / self.scales[weight.name]
 
     @torch.no_grad()
     def _sample(self, weight: PrunedWeight, stride: int) -> torch.Tensor:
         """The score of every `stride`-th spine, flat."""
-        scale = self._scale(weight)
-        scale = scale.expand_as(weight.theta).flatten()[::stride] if isinstance(scale, torch.Tensor) else scale
-        return weight.theta.flatten()[::stride].abs() / scale
-
-    def _scale(self, weight: PrunedWeight) -> float | torch.Tensor:
-        """What a layer's threshold is in units of d; a tensor broadcasts to the weight."""
-        return self.scales[weight.name]
+        return weight.theta.flatten()[::stride].abs() / self.scales[weight.name]
 
     def _set(self, thresholds: Sequence[float]) -> None:
         self.d = list(thresholds)
         for group, d in zip(self.groups, self.d, strict=True):
             for weight in group:
-                scale, spine = self._scale(weight), weight.spine
-                if isinstance(scale, torch.Tensor) and spine.threshold.shape != scale.shape:
-                    spine.threshold = spine.threshold.new_zeros(scale.shape)
-                spine.threshold.copy_(scale * d) if isinstance(scale, torch.Tensor) else spine.threshold.fill_(scale * d)
+                weight.spine.threshold.fill_(d * self.scales[weight.name])
 
     def _learning_rate(self) -> float:
         if self.optimizer is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import torch
 from spikingjelly.activation_based import neuron
@@ -54,6 +55,11 @@ def fan_out(module: nn.Module, alive: Tensor, shape: tuple[int, ...]) -> Tensor:
     return found[0]
 
 
+def input_shape(module: nn.Module, x: Tensor) -> torch.Size:
+    """The shape of one sample at one step in a layer's input [T, N, …]."""
+    return x.shape[x.dim() - (1 if isinstance(module, nn.Linear) else _theta(module).dim() - 1) :]
+
+
 class SynopMeter:
     """Counts, by forward hooks, the spikes that reach every weighted layer of `net` (fed [T, N, …]); used as a context.
 
@@ -71,7 +77,7 @@ class SynopMeter:
         self.analog: set[str] = set()
         self._pooled, self._fired, self._counting = 1.0, False, True
 
-    def __enter__(self) -> SynopMeter:
+    def __enter__(self) -> Self:
         self._handles = [self.net.register_forward_pre_hook(self._begin)]
         # Bound methods, not closures, so that a network with a meter on it can be copied and pickled.
         self._handles += [module.register_forward_pre_hook(partial(self._arrive, name)) for name, module in self.layers.items()]
@@ -108,12 +114,43 @@ class SynopMeter:
         if not self._counting:
             return
         x = inputs[0].detach()
-        shape = x.shape[x.dim() - (1 if isinstance(module, nn.Linear) else module.weight.dim() - 1) :]  # type: ignore[operator]
+        shape = input_shape(module, x)
         if not self._fired and not bool(((x == 0) | (x == 1)).all()):
             self.analog.add(name)
             x = (x != 0).to(torch.float32)
         total = x.reshape(-1, *shape).sum(0, dtype=torch.float32) * self._pooled
         self.sums[name] = self.sums[name] + total if name in self.sums else total
+
+
+class SynopPenalty(SynopMeter):
+    """Counts the synops of the forward pass with their gradient, so that a loss can hold them down where they arise.
+
+    A neuron's spike weighs as many synapses as live behind it, now; the layer that is fed with data has no gradient and is
+    left out.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__(net)
+        self._spent, self._most = list[Tensor](), 0.0
+
+    def share(self) -> Tensor:
+        """The synops over those of a dense network whose neurons fire in every step; in [0, 1], with gradient."""
+        return torch.stack(self._spent).sum() / self._most
+
+    def _begin(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        super()._begin(module, inputs)
+        self._spent, self._most = [], 0.0
+
+    def _arrive(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        if not x.requires_grad:
+            return
+        shape = input_shape(module, x)
+        alive = _theta(module) != 0
+        spikes = x.reshape(-1, *shape)
+        self._spent.append((spikes.sum(0) * fan_out(module, alive, tuple(shape))).sum() * self._pooled)
+        every = fan_out(module, torch.ones_like(alive), tuple(shape))
+        self._most += float(every.sum()) * len(spikes) * self._pooled
 
 
 @dataclass(frozen=True)

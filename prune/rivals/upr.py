@@ -54,7 +54,7 @@ class UPR(Pruner):
         *,
         optimizer: Optimizer,
         target_sparsity: float = 0.95,
-        penalty: float = 0.3,
+        penalty: float = 1.0,
         freeze: float = 0.75,
         **common: Unpack[Common],
     ) -> None:

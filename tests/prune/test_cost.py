@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import pickle
 from collections.abc import Callable
 
@@ -96,20 +95,9 @@ def test_dear_layers_get_higher_thresholds() -> None:
     assert set(even.scales.values()) == {1.0}
 
 
-def test_synapses_of_busy_neurons_get_higher_thresholds() -> None:
-    net, optimizer, pruner = made(target_synops=900.0, synapse_weighting=0.5)
-    learn(net, optimizer, pruner, 20)
-    cost, threshold = pruner.costs()[2][0], pruner.weights[2].spine.threshold[0]
-    used = cost > 0
-    assert cost[used].unique().numel() > 3
-    assert (threshold[used][cost[used].argsort()].diff() >= 0).all()
-    assert threshold[used].log().mean() == pytest.approx(math.log(pruner.d[0]), abs=0.3)  # the layer's middle is where it was
-    assert (threshold[~used] == threshold.max()).all()  # what no spike ever meets does nothing
-
-
 @pytest.mark.parametrize("taken", [21, 67])
 def test_resumed_it_ends_bit_identical(taken: int) -> None:
-    parts = made(target_synops=900.0, synapse_weighting=0.5)
+    parts = made(target_synops=900.0)
     learn(*parts, taken)
     states = [
         {k: v.clone() for k, v in parts[0].state_dict().items()},
@@ -119,7 +107,7 @@ def test_resumed_it_ends_bit_identical(taken: int) -> None:
 
     states = copy.deepcopy(states)
     learn(*parts, STEPS - taken)
-    twin = made(target_synops=900.0, synapse_weighting=0.5)
+    twin = made(target_synops=900.0)
     for index in (2, 0, 1):
         twin[index].load_state_dict(states[index])
     learn(*twin, STEPS - taken)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from spikingjelly.activation_based import functional, layer, neuron
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import nn
 
-from filopodia.prune.synops import SynopMeter, expansion, fan_out, layer_costs, uses
+from filopodia.prune.synops import SynopMeter, SynopPenalty, expansion, fan_out, layer_costs, uses
 
 
 def brute_force(module: nn.Module, spikes: torch.Tensor) -> tuple[int, int]:
@@ -84,3 +84,35 @@ def test_values_instead_of_spikes_are_analog() -> None:
     assert costs["0"].analog
     assert not costs["4"].analog
     assert costs["0"].synops == 2 * 3 * 100
+
+
+def test_the_penalty_counts_as_the_meter_does_and_reaches_the_neurons_that_spend() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        layer.Conv2d(1, 3, 3, padding=1),
+        neuron.IFNode(surrogate_function=surrogate.ATan()),
+        layer.AvgPool2d(2),
+        layer.Conv2d(3, 2, 3, padding=1),
+        neuron.IFNode(surrogate_function=surrogate.ATan()),
+        layer.Flatten(),
+        layer.Linear(8, 4),
+    )
+    functional.set_step_mode(net, "m")
+    with torch.no_grad():
+        net[0].weight.mul_(4)
+        net[3].weight[:, 0] = 0.0
+        net[6].weight[1:] = 0.0
+    x = torch.rand(5, 7, 1, 4, 4)
+    with SynopMeter(net) as meter:
+        net(x)
+    functional.reset_net(net)
+    spent = sum(cost.synops for name, cost in layer_costs(meter).items() if name != "0") * 7
+    most = 5 * 7 * (int(expansion(net[3], (3, 2, 2)).sum()) * 4 + 8 * 4)
+    with SynopPenalty(net) as penalty:
+        net(x)
+        share = penalty.share()
+    assert spent > 0
+    assert float(share.detach()) == pytest.approx(spent / most, rel=1e-5)
+    share.backward()
+    assert not net[0].weight.grad[0].any()  # its spikes meet no living synapse
+    assert net[0].weight.grad[1:].any()
