@@ -10,6 +10,7 @@ from fractions import Fraction
 import torch
 from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from filopodia.errors import ConfigError, InputError, UnsupportedError
 from filopodia.prune.attach import attach, detach
@@ -74,19 +75,24 @@ def quantize_aware(
 
     BatchNorms are folded into the layers before them, IF, LIF and ParametricLIF neurons become `FixedPointNode`s, weights and
     biases are rounded in every forward pass (the gradient passes straight through), and weights that are zero stay zero. The
-    scale of each layer is chosen here, by the weights' rounding error, and stays. `sample` is spikes as the model takes them,
-    of any number; only what is connected to what is taken from it. Where the input is values, they are whole multiples of
-    `input_step` (1/255 for images of 8 bits), and the sample holds one of the largest size; the deployed network gets them as
-    graded messages of this step. Make the optimizer afterwards: the parameters are new.
+    scale of each layer is chosen here, by the weights' rounding error, and stays. A model that is in fixed point already, such
+    as a loaded one, keeps the scales of its neurons. Make the optimizer afterwards: the parameters are new.
+
+    `sample` is spikes as the model takes them; it runs once, to see what feeds what. Where the input is values, they are whole
+    multiples of `input_step` (1/255 for images of 8 bits), and the sample holds one of the largest size; the deployed network
+    gets them as graded messages of this step.
 
     Raises UnsupportedError, naming the module, for what fixed point cannot say: other neurons, resets to another voltage
-    than 0, weighted layers that read something else than spikes, their averages and sums. InputError for weights that are
-    not finite, or `bits` out of 2..8.
+    than 0, weighted layers that read something else than spikes, their averages and sums, a pruner that is not finalized.
+    InputError for weights that are not finite, or `bits` out of 2..8. Then nothing is changed.
     """
     arithmetic = arithmetic or FixedPoint()
     if not 2 <= arithmetic.bits <= 8:
         raise InputError(f"found {arithmetic.bits}", where="bits", allowed="2 to 8")
     circuit, made = check_quantizable(model, sample, input_step)
+    for layer in circuit.hears:
+        if parametrize.is_parametrized(layer):
+            raise UnsupportedError("is parametrized", where=circuit.names[layer], fix="finish first: pruner.finalize()")
     for layer in circuit.hears:
         _fold(model, layer, circuit)
     scales: dict[str, float] = {}
@@ -108,6 +114,9 @@ def check_quantizable(
         for part in (layer, circuit.norms.get(layer, layer)):
             if not all(bool(torch.isfinite(tensor).all()) for tensor in part.state_dict().values()):
                 raise InputError("weights that are not finite", where=circuit.names[part], fix="look for what diverged")
+        if layer in circuit.norms and circuit.norms[layer].running_var is None:
+            where = circuit.names[circuit.norms[layer]]
+            raise UnsupportedError("a BatchNorm without running statistics", where=where, fix="track_running_stats=True")
     return circuit, {node: _node(node, circuit.names[node]) for node in circuit.feeds}
 
 
@@ -131,8 +140,10 @@ def input_of(config: TrainConfig, device: torch.device | str = "cpu") -> tuple[T
 
 
 def _node(node: nn.Module, where: str) -> FixedPointNode:
-    """The fixed-point twin of a neuron module; its scale and threshold are set later."""
+    """The fixed-point twin of a neuron module, its scale and threshold still to be set; one that is in fixed point itself."""
     kind = type(node)
+    if isinstance(node, FixedPointNode):
+        return node
     if kind not in (neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode):
         raise UnsupportedError(
             f"a {kind.__name__} has no fixed-point form here", where=where, allowed="IFNode, LIFNode, ParametricLIFNode"
@@ -147,7 +158,7 @@ def _node(node: nn.Module, where: str) -> FixedPointNode:
     fixed = FixedPointNode(
         scale=1.0,
         threshold=1,
-        decay=max(round(DECAY * rate), 1) if rate else 0,
+        decay=min(max(round(DECAY * rate), 1), DECAY - 1) if rate else 0,
         decay_input=bool(getattr(node, "decay_input", True)),
         v_reset=node.v_reset,  # type: ignore[arg-type]
         surrogate_function=node.surrogate_function,
@@ -163,10 +174,6 @@ def _fold(model: nn.Module, layer: nn.Module, circuit: Circuit) -> None:
     new, norm = torch.as_tensor(layer.weight).detach(), circuit.norms.get(layer)
     shift = torch.zeros(len(new), device=new.device) if layer.bias is None else torch.as_tensor(layer.bias).detach()
     if norm is not None:
-        if norm.running_mean is None or norm.running_var is None:
-            raise UnsupportedError(
-                "a BatchNorm without running statistics", where=circuit.names[norm], fix="track_running_stats=True"
-            )
         factor = torch.rsqrt(norm.running_var.double() + norm.eps)  # type: ignore[operator]
         factor = factor if norm.weight is None else factor * norm.weight.double()  # type: ignore[operator]
         shift = (shift.double() - norm.running_mean.double()) * factor  # type: ignore[operator]
@@ -183,14 +190,17 @@ def _described(layer: nn.Module, heard: Spikes, gain: float) -> _Layer:
 
 def _settle(node: nn.Module, fixed: FixedPointNode, layers: Sequence[_Layer], arithmetic: FixedPoint, where: str) -> float:
     """Choose the scale of a layer of neurons; put the weights that feed it and its threshold on their grids."""
-    threshold = float(node.v_threshold)  # type: ignore[arg-type]
-    chosen = _scale(layers, threshold, fixed.gain, arithmetic)
-    # The scale is moved to a power of two, and the weights and the threshold by as much: the integers are the same.
-    scale = 2.0 ** round(math.log2(chosen))
-    whole = round(threshold * chosen) if fixed.leaks else math.ceil(threshold * chosen) - 1
-    fixed.scale.fill_(scale)
-    fixed.v_threshold.fill_(whole / scale)
-    fixed.to(layers[0].weight.device)
+    if node is fixed:
+        chosen = scale = float(fixed.scale)
+    else:
+        threshold = float(node.v_threshold)  # type: ignore[arg-type]
+        chosen = _scale(layers, threshold, fixed.gain, arithmetic)
+        # The scale is moved to a power of two, and the weights and the threshold by as much: the integers are the same.
+        scale = 2.0 ** round(math.log2(chosen))
+        whole = round(threshold * chosen) if fixed.leaks else math.ceil(threshold * chosen) - 1
+        fixed.scale.fill_(scale)
+        fixed.v_threshold.fill_(whole / scale)
+        fixed.to(layers[0].weight.device)
     for layer in layers:
         _put_on_grid(layer, chosen, scale, fixed.gain, arithmetic, where)
     return scale

@@ -11,7 +11,7 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 from filopodia.errors import InputError, UnsupportedError
-from filopodia.prune import DataConfig, FixedPoint, FixedPointNode, NetConfig, TrainConfig, build_net, quantize_aware
+from filopodia.prune import STDS, DataConfig, FixedPoint, FixedPointNode, NetConfig, TrainConfig, build_net, quantize_aware
 from filopodia.prune.circuit import Spikes, follow
 
 
@@ -90,6 +90,38 @@ def test_the_zeros_stay_and_the_network_learns() -> None:
     quantized.finalize()
     for name, parameter in net.named_parameters():
         assert name not in zeros or not parameter[zeros[name]].any()
+
+
+def test_a_network_in_fixed_point_keeps_its_scales_and_integers() -> None:
+    net, x = csnn(), spikes(6, 4, 1, 8, 8)
+    first = quantize_aware(net, x)
+    state, trained = first.finalize().state_dict(), run(net, x)
+    second = quantize_aware(net, x)
+    assert second.scales == first.scales
+    assert torch.equal(run(net, x), trained)
+    again = second.finalize().state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
+
+
+def test_a_pruner_is_finalized_first() -> None:
+    net = csnn()
+    pruner = STDS(net, target_sparsity=0.5, total_steps=1)
+    with pytest.raises(UnsupportedError, match="conv1: is parametrized"):
+        quantize_aware(net, spikes(1, 1, 1, 8, 8))
+    pruner.step()
+    pruner.finalize()
+    zeros = [module.weight == 0 for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    assert sum(int(zero.sum()) for zero in zeros) > 0
+    quantize_aware(net, spikes(1, 1, 1, 8, 8)).finalize()
+    layers = [module for module in net.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    assert not any(layer.weight[zero].any() for layer, zero in zip(layers, zeros, strict=True))
+
+
+def test_the_shortest_time_constant_fits_its_field() -> None:
+    net = nn.Sequential(OrderedDict(a=layer.Linear(4, 3), n=neuron.LIFNode(tau=1.00001)))
+    functional.set_step_mode(net, "m")
+    quantize_aware(net, spikes(1, 1, 4))
+    assert int(net.n.decay) == 4095
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
