@@ -84,7 +84,7 @@ def _integers(network: Any, inputs: Spikes, judge: Any) -> tuple[int, str]:
     if analog:
         return 0, "analog input"
     try:
-        program = hardware.compile(network, chip="loihi2", calibration=inputs)
+        program = hardware.compile(network, chip="loihi2")
     except FilopodiaError as error:
         return 0, f"{type(error).__name__}: {error.found}"
     expected = hardware.simulate(program, inputs).spikes

@@ -32,7 +32,7 @@ def cifar10net() -> tuple[Any, tuple[int, ...], int, int]:
     """CIFAR10Net of Fang et al. 2021 (SpikingJelly's), max pooling and votes; direct input is replaced by spikes."""
     from spikingjelly.activation_based.model.parametric_lif_net import CIFAR10Net
 
-    return CIFAR10Net(256, spiking_neuron=_lif()), (3, 32, 32), 2, 2
+    return CIFAR10Net(256, spiking_neuron=_lif()), (3, 32, 32), 2, 1
 
 
 def sew_resnet18() -> tuple[Any, tuple[int, ...], int, int]:
@@ -54,7 +54,7 @@ def vggsnn() -> tuple[Any, tuple[int, ...], int, int]:
             wide = size
         else:
             parts.append(layer.AvgPool2d(2))
-    return nn.Sequential(*parts, layer.Flatten(), layer.Linear(512 * 9, 10)), (2, 48, 48), 4, 2
+    return nn.Sequential(*parts, layer.Flatten(), layer.Linear(512 * 9, 10)), (2, 48, 48), 2, 1
 
 
 def recurrent() -> tuple[Any, tuple[int, ...], int, int]:
@@ -191,10 +191,10 @@ def main() -> None:
             raise SystemExit(1)
         found[name] = json.loads(done.stdout.splitlines()[-1])
         print("\n".join([name, *(f"  {key:32} {value}" for key, value in found[name].items() if key != "network")]), flush=True)
-    if asked.save:
-        RESULTS.parent.mkdir(exist_ok=True)
-        earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({**earlier, **found}, indent=2) + "\n")
+        if asked.save:
+            RESULTS.parent.mkdir(exist_ok=True)
+            earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+            RESULTS.write_text(json.dumps({**earlier, **found}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Random networks over all supported layers: how many spikes differ from torch's, wherever an exported network runs?
 
-    python benchmarks/export_random.py [--examples 170] [--seed 0] [--save]
+    python benchmarks/export_random.py [--examples 250] [--seed 0] [--save]
 
 Hypothesis draws the networks (`tests/export/random_nets.py`): vectors, sequences and images; single- and multi-step; one or two
 inputs, one or two outputs; every module that `to_nir` knows. Each is folded, exported, read back and run in torch, numpy and
@@ -102,7 +102,7 @@ def known_as(module: nn.Module) -> str:
 def main() -> None:
     """Measure, print, and save when asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=170)
+    parser.add_argument("--examples", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save", action="store_true")
     asked = parser.parse_args()
