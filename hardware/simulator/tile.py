@@ -317,7 +317,7 @@ class Tile:
             self.width,
         )
         by_step = sums.reshape(self.groups, 8 * self.chunks, width).swapaxes(0, 1).reshape(8 * self.chunks, -1)
-        total: NDArray[np.int64] = by_step[: self.steps, : self.count] - rows.offset
+        total: NDArray[np.int64] = np.subtract(by_step[: self.steps, : self.count], rows.offset, dtype=np.int64)
         return total
 
     def _keep(self) -> None:
