@@ -79,9 +79,10 @@ def _activity(
         spikes = dict(given) | {name: x.reshape(shapes[name]) for name, x in result.spikes.items()}
     events: dict[str, Counts] = {}
     if counts:
-        for name, node in prepared.nodes.items():
-            updated = np.broadcast_to(np.int64(0 if name in given else node.size), (steps, samples))
-            events[name] = Counts(result.sent[name], result.synops[name], updated, result.messages[name])
+        updated = np.empty((len(prepared.nodes), steps, samples), np.int64)
+        for x, (name, node) in zip(updated, prepared.nodes.items(), strict=True):
+            x[:] = 0 if name in given else node.size
+            events[name] = Counts(result.sent[name], result.synops[name], x, result.messages[name])
     return Activity(
         backend="simulator",
         steps=steps,
