@@ -43,7 +43,7 @@ def pages() -> dict[str, dict[str, list[list[str]]]]:
                     three(x["x"]),
                     f"{100 * x['fired']:.1f} %",
                 ]
-                for name, x in rivals.items()
+                for name, x in (rivals | lava()).items()
             ],
             "| figure | measured |": [[name, three(value)] for name, value in limits.items()],
         },
@@ -53,6 +53,21 @@ def pages() -> dict[str, dict[str, list[list[str]]]]:
                 for row in saved("energy_counting_cost")
             ],
         },
+    }
+
+
+def lava() -> dict[str, dict[str, float]]:
+    """Lava's row, once it was measured; it fires what we fire, bit by bit."""
+    if not (ROOT / "benchmarks" / "results" / "simulator_lava.json").is_file():
+        return {}
+    x = figures("simulator_lava")
+    return {
+        "Lava 0.10.0, fixed-point models": {
+            "us_per_sample_step": 1e3 * x["lava_ms_per_step"],
+            "ours_us_per_sample_step": x["ours_one_sample_us_per_step"],
+            "x": x["x_one_sample"],
+            "fired": 1.0,
+        }
     }
 
 

@@ -32,6 +32,7 @@ class Prepared:
                 self.graded_size += node.size
         self.spare = Spare()
         self.layouts: dict[Any, Any] = {}  # `cut.Layout` by what was asked
+        self.places: dict[Any, Any] = {}  # where kernel S finds a layer's vectors, by layout
         self._tables: dict[tuple[int, int], Tables] = {}
         self._lanes: dict[tuple[int, int], LanePlan | None] = {}
         self._synops: dict[tuple[int, int], Adders] = {}

@@ -52,13 +52,15 @@ def _report(done: Iterable[int], layout: Layout, samples: int, progress: Progres
 
 def _allocate(prepared: Prepared, given: dict[str, NDArray[Any]], record: frozenset[str], steps: int, samples: int) -> Result:
     layers = [prepared.nodes[layer.name] for layer in prepared.program.layers]
+    counts = np.zeros((3, len(prepared.nodes), steps, samples), np.int64)
+    sent, synops, messages = (dict(zip(prepared.nodes, of, strict=True)) for of in counts)
     return Result(
         {x.name: np.empty((steps, samples, x.size), np.bool_) for x in layers} if "spikes" in record else {},
         {s: {x.name: np.empty((steps, samples, x.size), np.int32) for x in layers} for s in ("u", "v") if s in record},
         {name: np.zeros((samples, prepared.nodes[name].size), np.int32) for name in prepared.program.outputs},
-        {name: np.zeros((steps, samples), np.int64) for name in prepared.nodes},
-        {name: np.zeros((steps, samples), np.int64) for name in prepared.nodes},
-        {name: np.zeros((steps, samples), np.int64) for name in prepared.nodes},
+        sent,
+        synops,
+        messages,
     )
 
 
@@ -77,9 +79,10 @@ def _activity(
         spikes = dict(given) | {name: x.reshape(shapes[name]) for name, x in result.spikes.items()}
     events: dict[str, Counts] = {}
     if counts:
-        for name, node in prepared.nodes.items():
-            updated = np.full((steps, samples), 0 if name in given else node.size, np.int64)
-            events[name] = Counts(result.sent[name], result.synops[name], updated, result.messages[name])
+        updated = np.empty((len(prepared.nodes), steps, samples), np.int64)
+        for x, (name, node) in zip(updated, prepared.nodes.items(), strict=True):
+            x[:] = 0 if name in given else node.size
+            events[name] = Counts(result.sent[name], result.synops[name], x, result.messages[name])
     return Activity(
         backend="simulator",
         steps=steps,

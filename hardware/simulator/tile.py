@@ -14,6 +14,8 @@ from filopodia.hardware.simulator import convert, gather, lanes
 from filopodia.hardware.simulator.adders import WIDE, Adders
 from filopodia.hardware.simulator.cost import Choice, choose
 from filopodia.hardware.simulator.cut import LANES_FROM, Layout
+from filopodia.hardware.simulator.lane_plan import LanePlan
+from filopodia.hardware.simulator.plan import Node
 from filopodia.hardware.simulator.prepared import Prepared
 
 
@@ -251,17 +253,10 @@ class Tile:
         for name in plan.sources:
             self._need_vectors(name)
         vectors = self._room()
-        node = prepared.nodes[layer.name]
-        firsts = np.array([self.first + prepared.nodes[name].vectors for name in plan.sources], np.int64)
-        setting = np.zeros(1, lanes.SETTING)
-        row = setting[0]
-        row["steps"], row["groups"], row["stride"] = self.steps, self.groups, prepared.vectors
-        row["unit"], row["places"], row["planes"] = self.layout.width, len(plan.out_place), plan.planes
-        row["memoryless"], row["subtract"] = plan.memoryless, plan.subtract
-        row["biased"], row["fraction"], row["bounded"] = plan.biased, plan.fraction, plan.bounded
-        row["up"], row["down"] = plan.up, plan.down
-        bases = plan.bases + firsts[:, None]
-        out_place = plan.out_place + (self.first + node.vectors)
+        key = (index, self.layout, self.steps, self.groups)
+        if key not in prepared.places:
+            prepared.places[key] = self._lane_places(plan, prepared.nodes[layer.name])
+        bases, out_place, setting = prepared.places[key]
         rows = len(plan.out_row)
         unit = self.layout.width
         for chosen, width in zip(plan.runs(WIDE // unit), (WIDE, unit), strict=True):
@@ -299,6 +294,18 @@ class Tile:
                         connection.source, prepared.synops(i, self.layout.width)
                     )
 
+    def _lane_places(self, plan: LanePlan, node: Node) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
+        """Where a layer's sources and its own vectors are in a tile of this layout, and its setting."""
+        setting = np.zeros(1, lanes.SETTING)
+        row = setting[0]
+        row["steps"], row["groups"], row["stride"] = self.steps, self.groups, self.prepared.vectors
+        row["unit"], row["places"], row["planes"] = self.layout.width, len(plan.out_place), plan.planes
+        row["memoryless"], row["subtract"] = plan.memoryless, plan.subtract
+        row["biased"], row["fraction"], row["bounded"] = plan.biased, plan.fraction, plan.bounded
+        row["up"], row["down"] = plan.up, plan.down
+        firsts = np.array([self.first + self.prepared.nodes[name].vectors for name in plan.sources], np.int64)
+        return plan.bases + firsts[:, None], plan.out_place + (self.first + node.vectors), setting
+
     def _count(self, name: str, rows: Adders) -> NDArray[np.int64]:
         """A weighted count of a node's spikes, [T, samples of the tile]."""
         vectors = self._room()
@@ -317,7 +324,7 @@ class Tile:
             self.width,
         )
         by_step = sums.reshape(self.groups, 8 * self.chunks, width).swapaxes(0, 1).reshape(8 * self.chunks, -1)
-        total: NDArray[np.int64] = by_step[: self.steps, : self.count] - rows.offset
+        total: NDArray[np.int64] = np.subtract(by_step[: self.steps, : self.count], rows.offset, dtype=np.int64)
         return total
 
     def _keep(self) -> None:
