@@ -48,8 +48,8 @@ def base_of(data: str) -> TrainConfig:
         return replace(config, net=replace(config.net, channels=(4, 16), pool=(2, 2), hidden=(64,)))
     if data == "nmnist":
         config = recipe("nmnist")
-        config = replace(config, data=replace(config.data, steps=4), net=replace(config.net, channels=(4, 16), hidden=(64,)))
-        return replace(config, epochs=15, rate_penalty=0.0)
+        config = replace(config, data=replace(config.data, steps=3), net=replace(config.net, channels=(4, 16), hidden=(64,)))
+        return replace(config, epochs=12, rate_penalty=0.0)
     return recipe(data)
 
 
