@@ -26,7 +26,7 @@ SPARE = 2.0
 """Input sums may grow by this factor in training before they leave their range."""
 
 KEPT = 0.5
-"""Share of a layer's weights that must not round to zero."""
+"""Share of the weights that a full range of weights would keep, which must not round to zero."""
 
 READOUT = 4
 """A read-out sums its input over the steps of a sample, so that each may have this share of the range only."""
@@ -222,8 +222,10 @@ def _check_kept(group: _Group, arithmetic: FixedPoint) -> None:
     """Raise InputError where a scale that keeps input sums in range leaves too little of a layer's weights."""
     for layer in group.layers:
         whole = on_grid(layer.weight, layer.gain * group.chosen, arithmetic.weight_step, arithmetic.weight_limit)
-        alive = int(torch.count_nonzero(layer.weight))
-        if torch.count_nonzero(whole) < KEPT * alive:
+        full = arithmetic.weight_limit / max(float(layer.weight.abs().max()), 1e-30)
+        best = on_grid(layer.weight, full, arithmetic.weight_step, arithmetic.weight_limit)
+        if torch.count_nonzero(whole) < KEPT * torch.count_nonzero(best):
+            alive = int(torch.count_nonzero(layer.weight))
             raise InputError(
                 f"{alive - int(torch.count_nonzero(whole))} of {alive} weights round to zero, so that sums over "
                 f"{layer.weight[0].numel()} inputs stay within {arithmetic.sum_limit} units",
