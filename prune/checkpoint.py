@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -78,6 +79,9 @@ def load_model(config: TrainConfig, path: str | Path) -> nn.Module:
     tensors, _ = load_tensors(path, "weights")
     net = build_net(config)
     if config.quantize_epochs:
+        with torch.no_grad():  # for the structure alone: scales and weights are the file's
+            for parameter in net.parameters():
+                parameter.zero_()
         sample, step = input_of(config)
         quantize_aware(net, sample, input_step=step).finalize()
     load_into(net, tensors, str(path))

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from filopodia.errors import ConfigError, InputError, UnsupportedError
 from filopodia.prune.attach import attach, detach
-from filopodia.prune.circuit import WHOLE, Circuit, Spikes, follow
+from filopodia.prune.circuit import WHOLE, Circuit, follow
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.data import info
 from filopodia.prune.fixed_point import DECAY, FixedPoint, FixedPointNode, IntegerGrid, on_grid
@@ -25,27 +25,43 @@ REACHES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 SPARE = 2.0
 """Input sums may grow by this factor in training before they leave their range."""
 
+KEPT = 0.5
+"""Share of the weights that a full range of weights would keep, which must not round to zero."""
+
 READOUT = 4
 """A read-out sums its input over the steps of a sample, so that each may have this share of the range only."""
 
 BYTE = 255
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Layer:
-    """A weighted layer while its scale is chosen: what one unit of scale makes of 1 of its weight, and its largest input."""
+    """A weighted layer while its scale is chosen.
+
+    `weight` and `bias` have the BatchNorm behind it in them; `gain` is what one unit of scale makes of 1 of the weight, `most`
+    its largest input in steps of the input.
+    """
 
     module: nn.Module
+    weight: Tensor
+    bias: Tensor
     gain: float
     most: float
 
-    @property
-    def weight(self) -> Tensor:
-        return torch.as_tensor(self.module.weight).detach()
 
-    @property
-    def bias(self) -> Tensor:
-        return torch.as_tensor(self.module.bias).detach()
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Layers whose outputs are summed: by `node`, which becomes `fixed`, or (both None) at the end of the model.
+
+    Integers are weights times `chosen`. `scale` is what the model keeps, a power of two where there are neurons.
+    """
+
+    where: str
+    node: nn.Module | None
+    fixed: FixedPointNode | None
+    layers: tuple[_Layer, ...]
+    chosen: float
+    scale: float
 
 
 class Quantized:
@@ -93,15 +109,15 @@ def quantize_aware(
     for layer in circuit.hears:
         if parametrize.is_parametrized(layer):
             raise UnsupportedError("is parametrized", where=circuit.names[layer], fix="finish first: pruner.finalize()")
-    for layer in circuit.hears:
-        _fold(model, layer, circuit)
-    scales: dict[str, float] = {}
-    for node, fixed in made.items():
-        layers = [_described(layer, circuit.hears[layer], fixed.gain) for layer in circuit.feeds[node]]
-        scales[circuit.names[node]] = _settle(node, fixed, layers, arithmetic, circuit.names[node])
-        _replace(model, node, fixed)
-    for layer in circuit.readouts:
-        _settle_readout(_described(layer, circuit.hears[layer], 1.0), arithmetic, circuit.names[layer])
+    groups = [_group(node, fixed, circuit, arithmetic) for node, fixed in made.items()]
+    groups += [_readout(layer, circuit, arithmetic) for layer in circuit.readouts]
+    for group in groups:
+        _check_kept(group, arithmetic)
+    for norm in circuit.norms.values():
+        _replace(model, norm, nn.Identity())
+    for group in groups:
+        _apply(model, group, arithmetic)
+    scales = {group.where: group.scale for group in groups if group.fixed is not None}
     return Quantized(model, arithmetic, scales, list(circuit.hears))
 
 
@@ -169,64 +185,76 @@ def _node(node: nn.Module, where: str) -> FixedPointNode:
     return fixed
 
 
-def _fold(model: nn.Module, layer: nn.Module, circuit: Circuit) -> None:
-    """The BatchNorm behind a layer into its weight and bias; zeros stay zeros. Every layer has a bias afterwards."""
-    new, norm = torch.as_tensor(layer.weight).detach(), circuit.norms.get(layer)
-    shift = torch.zeros(len(new), device=new.device) if layer.bias is None else torch.as_tensor(layer.bias).detach()
+def _described(layer: nn.Module, circuit: Circuit, gain: float) -> _Layer:
+    """A layer with its BatchNorm folded in (zeros stay zeros) and what reaches it."""
+    weight, norm = torch.as_tensor(layer.weight).detach(), circuit.norms.get(layer)
+    bias = torch.zeros(len(weight), device=weight.device) if layer.bias is None else torch.as_tensor(layer.bias).detach()
     if norm is not None:
         factor = torch.rsqrt(norm.running_var.double() + norm.eps)  # type: ignore[operator]
         factor = factor if norm.weight is None else factor * norm.weight.double()  # type: ignore[operator]
-        shift = (shift.double() - norm.running_mean.double()) * factor  # type: ignore[operator]
-        shift = shift if norm.bias is None else shift + norm.bias.double()  # type: ignore[operator]
-        new = new.double() * factor.reshape(-1, *[1] * (new.dim() - 1))
-        _replace(model, norm, nn.Identity())
-    layer.weight = nn.Parameter(new.float())
-    layer.bias = nn.Parameter(shift.float())
+        bias = (bias.double() - norm.running_mean.double()) * factor  # type: ignore[operator]
+        bias = bias if norm.bias is None else bias + norm.bias.double()  # type: ignore[operator]
+        weight = weight.double() * factor.reshape(-1, *[1] * (weight.dim() - 1))
+    heard = circuit.hears[layer]
+    quantum = float(heard.quantum)
+    return _Layer(layer, weight.float(), bias.float(), gain * quantum, float(heard.most) / quantum)
 
 
-def _described(layer: nn.Module, heard: Spikes, gain: float) -> _Layer:
-    return _Layer(layer, gain * float(heard.quantum), float(heard.most / heard.quantum))
-
-
-def _settle(node: nn.Module, fixed: FixedPointNode, layers: Sequence[_Layer], arithmetic: FixedPoint, where: str) -> float:
-    """Choose the scale of a layer of neurons; put the weights that feed it and its threshold on their grids."""
+def _group(node: nn.Module, fixed: FixedPointNode, circuit: Circuit, arithmetic: FixedPoint) -> _Group:
+    """The layers that feed a module of neurons, and their scale."""
+    layers = tuple(_described(layer, circuit, fixed.gain) for layer in circuit.feeds[node])
     if node is fixed:
-        chosen = scale = float(fixed.scale)
-    else:
-        threshold = float(node.v_threshold)  # type: ignore[arg-type]
-        chosen = _scale(layers, threshold, fixed.gain, arithmetic)
-        # The scale is moved to a power of two, and the weights and the threshold by as much: the integers are the same.
-        scale = 2.0 ** round(math.log2(chosen))
-        whole = round(threshold * chosen) if fixed.leaks else math.ceil(threshold * chosen) - 1
-        fixed.scale.fill_(scale)
-        fixed.v_threshold.fill_(whole / scale)
-        fixed.to(layers[0].weight.device)
-    for layer in layers:
-        _put_on_grid(layer, chosen, scale, fixed.gain, arithmetic, where)
-    return scale
+        return _Group(circuit.names[node], node, fixed, layers, float(fixed.scale), float(fixed.scale))
+    threshold = float(node.v_threshold)  # type: ignore[arg-type]
+    chosen = _scale(layers, threshold, fixed.gain, arithmetic)
+    # The scale is moved to a power of two, and the weights and the threshold by as much: the integers are the same.
+    return _Group(circuit.names[node], node, fixed, layers, chosen, 2.0 ** round(math.log2(chosen)))
 
 
-def _settle_readout(layer: _Layer, arithmetic: FixedPoint, where: str) -> None:
-    """The same for a layer that feeds no neurons, but whose output is summed over the steps: its scale is any."""
-    chosen = _scale([layer], 0.0, 1.0, replace(arithmetic, sum_limit=arithmetic.sum_limit // READOUT))
-    _put_on_grid(layer, chosen, chosen, 1.0, arithmetic, where)
+def _readout(layer: nn.Module, circuit: Circuit, arithmetic: FixedPoint) -> _Group:
+    """A layer that feeds no neurons: its output is summed over the steps, and its scale may be any."""
+    described = _described(layer, circuit, 1.0)
+    chosen = _scale((described,), 0.0, 1.0, replace(arithmetic, sum_limit=arithmetic.sum_limit // READOUT))
+    return _Group(circuit.names[layer], None, None, (described,), chosen, chosen)
 
 
-def _put_on_grid(layer: _Layer, chosen: float, scale: float, gain: float, arithmetic: FixedPoint, where: str) -> None:
-    """Round a layer's weight and bias from now on. They are moved from the `chosen` scale to `scale`."""
-    module = layer.module
-    limits = {
-        "weight": (layer.gain * scale, arithmetic.weight_step, arithmetic.weight_limit),
-        "bias": (gain * scale, 1, arithmetic.bias_limit),
-    }
-    for name, (unit, step, limit) in limits.items():
-        values: nn.Parameter = getattr(module, name)
-        zero = values.detach() == 0
-        values.mul_(chosen / scale).clamp_(-limit / unit, limit / unit)
-        grid = IntegerGrid(values, unit, step, limit)
-        if name == "weight":
-            grid.mask.copy_(~zero)
-        attach(module, name, grid, where=where)
+def _check_kept(group: _Group, arithmetic: FixedPoint) -> None:
+    """Raise InputError where a scale that keeps input sums in range leaves too little of a layer's weights."""
+    for layer in group.layers:
+        whole = on_grid(layer.weight, layer.gain * group.chosen, arithmetic.weight_step, arithmetic.weight_limit)
+        full = arithmetic.weight_limit / max(float(layer.weight.abs().max()), 1e-30)
+        best = on_grid(layer.weight, full, arithmetic.weight_step, arithmetic.weight_limit)
+        if torch.count_nonzero(whole) < KEPT * torch.count_nonzero(best):
+            alive = int(torch.count_nonzero(layer.weight))
+            raise InputError(
+                f"{alive - int(torch.count_nonzero(whole))} of {alive} weights round to zero, so that sums over "
+                f"{layer.weight[0].numel()} inputs stay within {arithmetic.sum_limit} units",
+                where=group.where,
+                fix="prune more, or FixedPoint(sum_limit=...) together with hardware.compile(..., sums='measured')",
+            )
+
+
+def _apply(model: nn.Module, group: _Group, arithmetic: FixedPoint) -> None:
+    """Put the neurons in place, and the weights and biases on their grids."""
+    if group.node is not None and group.fixed is not None and group.node is not group.fixed:
+        threshold = float(group.node.v_threshold) * group.chosen  # type: ignore[arg-type]
+        whole = round(threshold) if group.fixed.leaks else math.ceil(threshold) - 1
+        group.fixed.scale.fill_(group.scale)
+        group.fixed.v_threshold.fill_(whole / group.scale)
+        _replace(model, group.node, group.fixed.to(group.layers[0].weight.device))
+    gain = 1.0 if group.fixed is None else group.fixed.gain
+    moved = group.chosen / group.scale
+    for layer in group.layers:
+        grids = {
+            "weight": (layer.weight, layer.gain * group.scale, arithmetic.weight_step, arithmetic.weight_limit),
+            "bias": (layer.bias, gain * group.scale, 1, arithmetic.bias_limit),
+        }
+        for name, (values, unit, step, limit) in grids.items():
+            setattr(layer.module, name, nn.Parameter((values * moved).clamp(-limit / unit, limit / unit)))
+            grid = IntegerGrid(values, unit, step, limit)
+            if name == "weight":
+                grid.mask.copy_(values != 0)
+            attach(layer.module, name, grid, where=group.where)
 
 
 def _scale(layers: Sequence[_Layer], threshold: float, gain: float, arithmetic: FixedPoint) -> float:

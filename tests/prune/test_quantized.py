@@ -246,6 +246,10 @@ def test_wrong_numbers_are_refused() -> None:
         quantize_aware(net, torch.full((1, 2, 4), 0.5))
     with pytest.raises(UnsupportedError, match="between multiples of 1/255"):
         quantize_aware(net, torch.full((1, 2, 4), 0.5), input_step=Fraction(1, 255))
+    before = net.a.weight.detach().clone()
+    with pytest.raises(InputError, match=r"n: 12 of 12 weights round to zero, so that sums over 4 inputs stay within 4 units"):
+        quantize_aware(net, spikes(1, 2, 4), FixedPoint(sum_limit=4))
+    assert torch.equal(net.a.weight, before)
     with torch.no_grad():
         net.a.weight[0, 0] = float("nan")
     with pytest.raises(InputError, match="a: weights that are not finite"):
