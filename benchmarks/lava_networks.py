@@ -3,8 +3,8 @@
     python benchmarks/lava_networks.py [--samples 2] [--steps 4] [--networks recurrent cifar10net ...] [--save]
 
 The networks are those of `prune` with random weights, a tenth of them kept, on small inputs: CIFAR10Net (six convolutions of
-256 channels, max-pooling) on 3 x 8 x 8; SEW-ResNet18 on 1 x 8 x 8 and, with its stem of stride and max-pooling, on 3 x 64 x 64
-(residual paths balanced by delays); a recurrent net on 30 features; and a CSNN with average pooling on 3 x 16 x 16.
+256 channels, max-pooling) on 3 x 8 x 8, SEW-ResNet18 on 1 x 8 x 8 (residual paths balanced by delays), a recurrent net on 30
+features, and a CSNN with average pooling on 3 x 16 x 16.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ NETWORKS: dict[str, tuple[Callable[[Shape], nn.Module], Shape]] = {
     "csnn": (averaging, (3, 16, 16)),
     "cifar10net": (cifar10net, (3, 8, 8)),
     "sew_resnet18": (sew_resnet18, (1, 8, 8)),
-    "sew_resnet18_stem": (sew_resnet18, (3, 64, 64)),
 }
 
 

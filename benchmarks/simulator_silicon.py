@@ -3,9 +3,10 @@
     python benchmarks/simulator_silicon.py [--cases 150] [--save]
 
 Random layers run here with `arithmetic="loihi"`, and on nengo-loihi 1.1.0 (even weights of mixed sign, all exponents, biases,
-sums that overflow) and brian2_loihi 0.5.2 (odd weights, all sign modes and numbers of bits, no biases and sums that do not
-overflow, as it has neither). Spikes and v of every step are compared, and u on nengo-loihi. What the same layers make of it in
-Lava's arithmetic is counted beside. The emulators run in a Python 3.10 of their own, which uv prepares (about 60 MB).
+sums that overflow) and brian2_loihi 0.5.2 (odd weights, all sign modes and numbers of bits; it has neither biases nor limits of
+sums and voltages, so that none are reached). Spikes and v of every step are compared, and u on nengo-loihi. What the same
+layers make of it in Lava's arithmetic is counted beside. The emulators run in a Python 3.10 of their own, which uv prepares
+(about 60 MB).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from filopodia import hardware
 from filopodia.hardware.lava.python import find_python, uv_binary
 from filopodia.hardware.program import Connection, Dense, Input, Layer, Program
+from filopodia.hardware.simulator.reference import STATE_LIMIT
 from filopodia.hardware.simulator.silicon import cannot_overflow, on_silicon
 
 WORKER = Path(__file__).with_name("silicon_worker.py")
@@ -69,8 +71,10 @@ def brian_case(rng: np.random.Generator) -> Case:
             "sign_mode": mode,
         }
         weights = rng.integers(low, high, (size, inputs))
-        if cannot_overflow(on_silicon(program(settings, weights)), STEPS):
-            return settings, weights, rng.random((STEPS, inputs)) < 0.5
+        spikes, made = rng.random((STEPS, inputs)) < 0.5, program(settings, weights)
+        v = hardware.simulate(made, spikes[:, None], record=("v",), arithmetic="loihi").states["v"]["a"]
+        if cannot_overflow(on_silicon(made), STEPS) and np.abs(v).max() < STATE_LIMIT - 1:
+            return settings, weights, spikes
 
 
 def program(settings: dict[str, Any], weights: np.ndarray) -> Program:
