@@ -61,10 +61,14 @@ class LayerMatch:
         return self.mismatches == 0
 
     @property
+    def either(self) -> int:
+        """Places where at least one of the runs fired."""
+        return round((self.compared * (self.expected_rate + self.found_rate) + self.mismatches) / 2)
+
+    @property
     def agreement(self) -> float:
         """Share of the spikes of either run that both have: 1 - mismatches / spikes in either; 1 when neither spikes."""
-        either = (self.compared * (self.expected_rate + self.found_rate) + self.mismatches) / 2
-        return 1.0 - self.mismatches / either if either else 1.0
+        return 1.0 - self.mismatches / self.either if self.either else 1.0
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def test_torch_and_nir_agree_on_every_spike(tiny_run: Path) -> None:
     report = decode_report((tiny_run / "report.json").read_bytes(), "report.json")
     first = report.links[0]
     assert (first.before, first.exact, first.differing) == ("torch", True, 0)
-    assert first.compared > 0
+    assert first.spikes > 0
     assert {layer.name for layer in report.layers} == {match.layer for match in first.layers}
 
 

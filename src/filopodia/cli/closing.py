@@ -28,7 +28,7 @@ def headline(report: Report) -> list[list[str]]:
     )
     for link in report.links:
         same = link.differing == 0
-        value = "identical" if same else percent(link.differing / max(1, link.compared), 2) + " differ"
+        value = "identical" if same else percent(link.share, 2) + " differ"
         rows.append([f"{link.before} → {link.after}", value, f"{count(link.spikes)} spikes in {len(link.layers)} layers"])
     dense = f"dense twin: {ratio(report.dense_synops / report.synops)} as many" if report.dense_synops and report.synops else ""
     rows.append(["synops per sample", count(report.synops), dense])

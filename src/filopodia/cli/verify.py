@@ -23,7 +23,7 @@ def main(words: Sequence[str]) -> None:
     rows = []
     for link in proofs.links:
         for layer in link.layers:
-            share = percent(layer.differing / layer.compared, 2) if layer.differing else "none"
+            share = percent(layer.differing / layer.either, 2) if layer.differing else "none"
             rows.append([f"{link.before} → {link.after}", layer.layer, count(layer.spikes), share, layer.first])
     screen.heading("Spikes that differ")
     screen.table(["link", "layer", "spikes", "differing", "first difference"], rows, left=2, prose=1)

@@ -23,7 +23,7 @@ def layers(network: Network, program: Program, estimate: Mapping[str, Any], link
     priced = {row["name"]: row for row in estimate["pruned"]["by_layer"]}
     dense = {row["name"]: row["synops"] for row in estimate["twin"]["by_layer"]} if estimate["twin"] else {}
     rounded = [match for link in links if link.after == "integers" for match in link.layers]
-    unlike = {match.layer: match.differing / match.compared for match in rounded}
+    unlike = {match.layer: match.differing / max(1, match.either) for match in rounded}
     reports = program.metadata.get("layers", {})
     rows = []
     for layer in program.layers:

@@ -23,12 +23,16 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class LayerMatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One layer compared in one link of the chain, over all steps and samples."""
+    """One layer compared in one link of the chain, over all steps and samples.
+
+    `compared` places, of which the first run fired in `spikes`, one run or both in `either`, and exactly one in `differing`.
+    """
 
     layer: str
     compared: int
     differing: int
     spikes: int
+    either: int
     first: str = ""
 
 
@@ -43,12 +47,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     note: str = ""
 
     @property
-    def compared(self) -> int:
-        return sum(layer.compared for layer in self.layers)
-
-    @property
     def differing(self) -> int:
         return sum(layer.differing for layer in self.layers)
+
+    @property
+    def share(self) -> float:
+        """Differing spikes over all that either run fired; measured on places, most of them silent, it would look smaller."""
+        return self.differing / max(1, sum(layer.either for layer in self.layers))
 
     @property
     def spikes(self) -> int:

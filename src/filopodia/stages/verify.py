@@ -77,7 +77,14 @@ def matches(comparison: Comparison) -> tuple[LayerMatch, ...]:
             first = f"sample {at.sample}, step {at.step}, neuron ({neuron}): {at.found} instead of {at.expected}"
         spikes = round(layer.expected_rate * layer.compared)
         out.append(
-            LayerMatch(layer=layer.layer, compared=layer.compared, differing=layer.mismatches, spikes=spikes, first=first)
+            LayerMatch(
+                layer=layer.layer,
+                compared=layer.compared,
+                differing=layer.mismatches,
+                spikes=spikes,
+                either=layer.either,
+                first=first,
+            )
         )
     return tuple(out)
 
@@ -91,7 +98,7 @@ def accuracy(name: str, run: Activity, program: Program, golden: Golden) -> Accu
 def in_words(link: Link) -> str:
     """One link in a few words."""
     sign = "=" if link.differing == 0 else "≠" if link.exact else "≈"
-    much = f"{count(link.spikes)} spikes" if link.differing == 0 else f"{percent(link.differing / link.compared, 2)} differ"
+    much = f"{count(link.spikes)} spikes" if link.differing == 0 else f"{percent(link.share, 2)} of the spikes differ"
     return f"{link.before} {sign} {link.after} ({much})"
 
 
