@@ -30,6 +30,7 @@ METHODS = (
 # Each method's own settings were tried on 10 000 held-out training images of MNIST at 95 and 98 %, about four values each:
 # STDS's schedules and windows, Grad R's α, UPR's penalty, the magnitude methods' freeze. The best is the default, or here.
 SETTINGS: dict[str, dict[str, float]] = {"one_shot_magnitude": {"freeze": 0.5, "end": 0.5}}
+CURVES = ("stds linear", "stds sine", "stds cosine_lr")  # STDS's other curves, when asked for
 AXES = {"sparsity": "zero weights, %", "synapse_sparsity": "zero synapses, %", "synops": "SynOps per sample, thousands"}
 
 
@@ -98,7 +99,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--data", default="digits", choices=["digits", "mnist", "nmnist"])
     parser.add_argument("--targets", type=float, nargs="+", default=[0.9, 0.95, 0.98])
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=(*METHODS, *CURVES))
     options = parser.parse_args()
     print(machine())
     base = msgspec.structs.replace(base_of(options.data), threads=options.threads)

@@ -51,7 +51,7 @@ def test_what_the_page_names_exists() -> None:
     assert [name for name in methods if name not in ("stds", "dense") and f"`{name}`" not in PAGE] == []
 
 
-@pytest.mark.parametrize("data", ["mnist"])
+@pytest.mark.parametrize("data", ["mnist", "nmnist"])
 def test_the_rivals_tables_are_what_was_measured(data: str) -> None:
     found = runs(f"prune_rivals_{data}")
     table = rows(f"| {'MNIST' if data == 'mnist' else 'N-MNIST'}, accuracy % | 90 % zero | 95 % | 98 % | SynOps at 95 % |")
@@ -59,10 +59,10 @@ def test_the_rivals_tables_are_what_was_measured(data: str) -> None:
     for name, *cells in table:
         for cell, target in zip(cells, ("90%", "95%", "98%"), strict=False):
             some = [run for run in found if run["name"] == (name if name == "dense" else f"{name} {target}")]
-            assert len({run["seed"] for run in some}) >= 3
-            assert cell == shown([100 * run["accuracy"] for run in some])
+            assert len({run["seed"] for run in some}) >= 3 or (cell == "–" and not some)
+            assert not some or cell == shown([100 * run["accuracy"] for run in some])
         middle = [run["synops"] for run in found if run["name"] == (name if name == "dense" else f"{name} 95%")]
-        assert cells[-1] == f"{statistics.mean(middle):,.0f}"
+        assert cells[-1] == (f"{statistics.mean(middle):,.0f}" if middle else "–")
 
 
 def test_the_headline_runs_are_what_was_measured() -> None:
