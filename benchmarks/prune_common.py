@@ -91,7 +91,7 @@ class Series:
         path = RESULTS / f"{benchmark}.json"
         if kept and path.exists():
             saved = json.loads(path.read_text())
-            if saved["config"] == json.loads(msgspec.json.encode(base)):
+            if msgspec.convert(saved["config"], TrainConfig) == base:  # settings younger than the file take their defaults
                 known = {field.name for field in fields(Outcome)}
                 self.outcomes = [Outcome(**row) for row in saved["runs"] if set(row) == known]
 

@@ -4,9 +4,9 @@ Every weight has a cost: the synapses it stands for, or the spikes that meet it 
 threshold is placed where the cost of what lies above it follows the schedule from the dense network's to the asked one; and
 a layer whose weights cost more than others' gets a higher threshold, d ∝ cost^weighting, within bounds.
 
-Within a layer all synapses share one threshold, whatever their pre-synaptic neurons fire: what a synapse contributes to the
-next layer grows with that rate as its cost does, so the size of the weight alone tells what an operation buys. Thresholds
-per synapse, d ∝ cost^γ, were measured to cost accuracy at equal synops for every γ > 0 tried.
+Within a layer all synapses share one threshold, whatever their pre-synaptic neurons fire. Thresholds per synapse, d ∝ cost^γ,
+cost accuracy at equal synops for every γ > 0 tried (docs/pruning.md); perhaps because what a synapse contributes to the next
+layer grows with that rate as its cost does.
 """
 
 from __future__ import annotations

@@ -65,6 +65,16 @@ def test_the_rivals_tables_are_what_was_measured(data: str) -> None:
         assert cells[-1] == (f"{statistics.mean(middle):,.0f}" if middle else "–")
 
 
+def test_the_confirmation_is_what_was_measured() -> None:
+    found = runs("prune_rivals_nmnist_from_seed_3")
+    table = rows("| N-MNIST, seeds 3 to 5, accuracy % | 98 % zero |")
+    assert {f"{name} 98%" for name, _ in table} == {run["name"] for run in found} - {"dense"}
+    for name, cell in table:
+        some = [run for run in found if run["name"] == f"{name} 98%"]
+        assert sorted(run["seed"] for run in some) == [3, 4, 5]
+        assert cell == shown([100 * run["accuracy"] for run in some])
+
+
 def test_the_headline_runs_are_what_was_measured() -> None:
     for name, *cells in rows("| MNIST, whole | weights zero | accuracy | SynOps per sample | CPU time |"):
         (run,) = runs(f"prune_mnist_{name}")
