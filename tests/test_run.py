@@ -28,6 +28,14 @@ def test_missing_file_names_the_step_that_writes_it(tmp_path: Path) -> None:
         RunFolder(tmp_path).require("program.npz")
 
 
+def test_a_network_from_elsewhere_without_spikes_is_told_how_to_get_some(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="filopodia export"):
+        RunFolder(tmp_path).require("golden.npz")
+    (tmp_path / "model.nir").write_bytes(b"")
+    with pytest.raises(FileError, match="--spikes"):
+        RunFolder(tmp_path).require("golden.npz")
+
+
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
     with pytest.raises(FileError, match="a file where a run folder is wanted"):

@@ -48,8 +48,10 @@ class RunFolder:
         """The path of a file that an earlier step must have written; raises FileError naming that step."""
         path = self.path / name
         if not path.is_file():
-            verb = FILES.get(name, "run")
-            raise FileError(f"no {name} here", where=str(self.path), fix=f"run `filopodia {verb} {self.path}` first")
+            fix = f"run `filopodia {FILES.get(name, 'run')} {self.path}` first"
+            if name == "golden.npz" and (self.path / "model.nir").is_file():  # a network that was not exported here
+                fix = f"give spikes [T, N, …] to run it on: `filopodia compile {self.path} --spikes spikes.npy`"
+            raise FileError(f"no {name} here", where=str(self.path), fix=fix)
         return path
 
     def present(self) -> tuple[str, ...]:
