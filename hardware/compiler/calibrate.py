@@ -75,7 +75,7 @@ def record(network: Network, lowered: Lowered, spikes: Any, encoded: Mapping[str
 
 
 def calibrate(neurons: Population, lowered: Lowered, frame: Frame, golden: Golden, measured: bool) -> QuantizedLayer:
-    """The rounding of one layer with the fewest wrong spikes on the golden ones; reports their share as `mismatch`."""
+    """The rounding of one layer with the fewest wrong spikes; reports them over the golden ones as `mismatch`."""
     incoming = lowered.into(neurons.name)
     heard = [golden.sent.get(p.source) for p in incoming]
     frame = replace(frame, steps=golden.steps)
@@ -199,11 +199,12 @@ class _Trial:
         return Program(inputs, (made.layer,), tuple(connections), (made.layer.name,))
 
     def mismatch(self, made: QuantizedLayer, frame: Frame) -> float:
-        """Share of places where the integer layer and the float one differ."""
+        """Places where the integer layer and the float one differ, over the float one's spikes."""
         assert self.expected is not None
         ran = self._run(made, frame, "spikes").spikes[made.layer.name]
         expected = self.expected[:, : self.used]
-        return float(np.mean(ran.reshape(expected.shape) != expected))
+        wrong = int(np.count_nonzero(ran.reshape(expected.shape) != expected))
+        return wrong / max(1, int(np.count_nonzero(expected)))
 
     def largest_sum(self, made: QuantizedLayer, frame: Frame) -> float:
         """The largest input sum, in the network's units."""
