@@ -82,9 +82,12 @@ def test_the_headline_runs_are_what_was_measured() -> None:
         assert [cell.replace(" %", "%") for cell in cells] == list(measured)
 
 
-def test_the_synops_table_is_what_was_measured() -> None:
-    found = runs("prune_synops_mnist")
-    for name, accuracy, synops, sparsity in rows("| MNIST, MLP | accuracy % | SynOps per sample | weights zero % |"):
+@pytest.mark.parametrize(("data", "what"), [("mnist", "MNIST, MLP"), ("nmnist", "N-MNIST, CSNN")])
+def test_the_synops_tables_are_what_was_measured(data: str, what: str) -> None:
+    found = runs(f"prune_synops_{data}")
+    table = rows(f"| {what} | accuracy % | SynOps per sample | weights zero % |")
+    assert {name for name, *_ in table} == {run["name"] for run in found}
+    for name, accuracy, synops, sparsity in table:
         some = [run for run in found if run["name"] == name]
         assert len(some) >= 3
         assert accuracy == shown([100 * run["accuracy"] for run in some])
