@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import tyro
 
-from filopodia.cli import screen
+from filopodia.cli import screen, seeds
 from filopodia.cli.arguments import parse
 from filopodia.cli.steps import print_json
 from filopodia.errors import FileError, InputError
@@ -51,6 +51,9 @@ def main(words: Sequence[str]) -> None:
     screen.say("● no other run here is as good in all of accuracy, energy, latency and cores, and better in one")
     for warning in picture.warnings:
         screen.say(f"! {warning}")
+    if groups := seeds.over_seeds(entries):
+        screen.heading("Runs that differ in their seed alone: mean ± standard deviation")
+        screen.table(["runs", "right", "sparse", "synops", "energy"], [seeds.cells(group) for group in groups])
     screen.heading("Against networks of the same shape without spikes, in dynamic energy")
     screen.table(
         ["run", "against", "right", "energy", "the run takes"],
