@@ -46,9 +46,10 @@ class FiringMeter:
         return hook
 
     def hidden(self) -> Tensor:
-        """The mean firing rate of all neurons but the output's, with gradient."""
+        """The mean firing rate of all neurons but the output's, with gradient; 0 where there are none."""
         hidden = [self.spikes[name] for name, _ in self._layers[:-1] if name in self.spikes]
-        return torch.stack([spikes.sum() for spikes in hidden]).sum() / sum(spikes.numel() for spikes in hidden)
+        fired = sum((spikes.sum() for spikes in hidden), torch.zeros(()))
+        return fired / max(1, sum(spikes.numel() for spikes in hidden))
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class _StraightThrough(torch.autograd.Function):
 
 
 def straight_through(value: Tensor, instead: Tensor) -> Tensor:
-    """`instead`, to the last bit, with the gradient of `value`."""
+    """`instead`, to the last bit, with the gradient of `value` (straight-through; Bengio et al., arXiv:1308.3432)."""
     result: Tensor = _StraightThrough.apply(value, instead)  # type: ignore[no-untyped-call]
     return result
 

@@ -10,13 +10,9 @@ from torch.nn.utils import parametrize
 
 from filopodia.errors import InputError
 from filopodia.prune.attach import WEIGHTED
+from filopodia.prune.fixed_point import straight_through
 
 CLIPS = 20  # tops tried, evenly spaced up to the largest value
-
-
-def through(rounded: Tensor, value: Tensor) -> Tensor:
-    """`rounded` forward, the gradient of `value` backward (straight-through; Bengio et al., arXiv:1308.3432)."""
-    return value + (rounded - value).detach()
 
 
 class RoundedWeight(nn.Module):
@@ -44,7 +40,7 @@ class RoundedWeight(nn.Module):
                 rounded = (weight / step).round().clamp(-levels, levels) * step
             else:
                 rounded = size.view(-1, *[1] * (weight.dim() - 1)) * torch.where(weight < 0, -1.0, 1.0)
-        return through(rounded, weight)
+        return straight_through(weight, rounded)
 
 
 class RoundedInput(nn.Module):
@@ -63,7 +59,7 @@ class RoundedInput(nn.Module):
             self.top.data.fill_(self._best(values.detach()))
         held = torch.minimum(values, self.top)
         step = self.top.detach() / self.levels
-        return through((held / step).round() * step, held)
+        return straight_through(held, (held / step).round() * step)
 
     def _best(self, values: Tensor) -> float:
         most = float(values.max()) or 1.0

@@ -134,8 +134,11 @@ class SynopPenalty(SynopMeter):
         self._spent, self._most = list[Tensor](), 0.0
 
     def share(self) -> Tensor:
-        """The synops over those of a dense network whose neurons fire in every step; in [0, 1], with gradient."""
-        return torch.stack(self._spent).sum() / self._most
+        """The synops over those of a dense network whose neurons fire in every step; in [0, 1], with gradient.
+
+        0 where no weighted layer reads spikes of another.
+        """
+        return sum(self._spent, torch.zeros(())) / max(self._most, 1.0)
 
     def _begin(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         super()._begin(module, inputs)

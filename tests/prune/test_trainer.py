@@ -179,3 +179,10 @@ def test_held_out_samples_choose_the_epoch(data: DataSet, tmp_path: Path) -> Non
     assert lines[chosen - 1]["frozen"]  # only epochs at the target sparsity stand for election
     list(train(config, tmp_path, data=data, resume=True))  # nothing left to do: the choice stands
     assert (tmp_path / "weights.safetensors").read_bytes() == before
+
+
+def test_a_network_without_hidden_layers_has_no_spikes_to_penalise(data: DataSet) -> None:
+    net = NetConfig(channels=(), pool=(), hidden=(), votes=1)
+    config = msgspec.structs.replace(TINY, net=net, epochs=1, rate_penalty=0.1, synop_penalty=0.1)
+    (epoch,) = list(train(config, data=data))
+    assert epoch.sparsity == pytest.approx(0.7, abs=1e-3)
