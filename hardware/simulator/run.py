@@ -82,7 +82,8 @@ def _activity(
         spikes=spikes,
         rates={name: x.reshape(samples, *nodes[name].shape) for name, x in result.rates.items()},
         states={
-            s: {name: x.reshape(steps, samples, *nodes[name].shape) for name, x in of.items()} for s, of in result.states.items()
+            s: {name: x.reshape(steps, samples, *nodes[name].shape) for name, x in of.items()}
+            for s, of in result.states.items()
         },
         counts={name: Counts(*x) for name, x in zip(nodes, result.events.swapaxes(0, 1), strict=True)} if counts else {},
     )
