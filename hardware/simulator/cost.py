@@ -14,21 +14,19 @@ from filopodia.hardware.simulator.prepared import Prepared
 
 # Nanoseconds per unit of work on one core, as `benchmarks/simulator_cost.py` fits them; they decide the time, never the result.
 LANES_NS = {
-    "step": 3.5,  # of the adders
-    "step word": 0.37,  # each of the words that it serves at once
-    "row": 57.0,  # of one chunk: the last sums, bytes from bit planes, update
+    "step": 3.8,  # of the adders
+    "step word": 0.30,  # each of the words that it serves at once
+    "row": 75.0,  # of one chunk: the last sums, bytes from bit planes, update
     "row word": 18.0,
-    "place word": 10.0,  # the same, more for each row of a convolution, whose places take turns
 }
 GATHER_NS = {
-    "byte": 0.011,  # a weight of an arriving spike, from the second cache
-    "far byte": 0.016,  # the same where the layer's weights do not fit there
-    "neuron": 0.30,  # and step: update, list of spikes
-    "place": 105.0,  # and step
-    "tap": 1.6,  # of a convolution's kernel at a place
+    "byte": 0.0090,  # a weight of an arriving spike, from the second cache
+    "far byte": 0.013,  # the same where the layer's weights do not fit there
+    "neuron": 0.43,  # and step: update, list of spikes
+    "place": 90.0,  # and step
 }
 NEAR = 2**20  # bytes of weights that the second cache is taken to hold
-TURN_NS = 0.07  # between the two kernels' layouts, one neuron and step
+TURN_NS = 0.065  # between the two kernels' layouts, one neuron and step
 CHUNK = 8  # steps
 
 
@@ -49,7 +47,6 @@ def lanes_work(plan: LanePlan, samples: int, steps: int, width: int) -> dict[str
         work["step word"] += turns * len(plan.adders.steps) * words
         work["row"] += turns * len(plan.out_row)
         work["row word"] += turns * len(plan.out_row) * words
-        work["place word"] += turns * len(plan.out_row) * words * (len(plan.out_place) > 1)
     return work
 
 
@@ -66,7 +63,6 @@ def gather_work(prepared: Prepared, index: int, spikes: Mapping[str, float], sam
         if isinstance(connection.synapses, Conv):
             taps = int(np.prod(connection.synapses.weight.shape[2:]))
             weights, met = taps * source.channels * node.words * 64, taps * node.places / source.places * node.words * 64
-            work["tap"] += node.places * samples * steps * taps
         work["byte" if weights <= NEAR else "far byte"] += spikes[connection.source] * met
     return work
 

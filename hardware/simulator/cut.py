@@ -11,7 +11,7 @@ from filopodia.hardware.simulator.prepared import Prepared
 from filopodia.hardware.simulator.workers import processors
 
 LANES_PER_TILE = 2**13  # steps times samples in a tile: enough to make Python's share small, few enough to stay in caches
-LANES_FROM = 4  # samples in a tile from which kernel S is considered at all
+LANES_FROM = 16  # samples in a tile from which kernel S is considered at all
 
 
 @dataclass(frozen=True)
