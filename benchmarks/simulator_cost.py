@@ -69,11 +69,11 @@ def measure(case: Case, rounds: int) -> dict[Choice, tuple[float, dict[str, floa
     net = program((Shape(layer, case.conv),), start, (case.density,), (case.rate, 0.05))
     given = np.random.default_rng(1).random((case.steps, case.samples, *start)) < case.rate
     prepared = prepare(net)
-    width = cut(prepared, frozenset(), case.steps, case.samples, 1, 2**30).width
-    plan = prepared.lanes(0, width)
+    layout = cut(prepared, frozenset(), case.steps, case.samples, 1, 2**30)
+    plan = prepared.lanes(0, layout.unit)
     assert plan is not None
     work = {
-        Choice.LANES: lanes_work(plan, case.samples, case.steps, width),
+        Choice.LANES: lanes_work(plan, case.samples, case.steps, layout),
         Choice.GATHER: gather_work(prepared, 0, {"input": float(given.sum())}, case.samples, case.steps),
     }
     return {choice: (statistics.median(_times(net, given, choice, rounds + 1)[1:]), work[choice]) for choice in Choice}

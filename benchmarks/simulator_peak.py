@@ -25,9 +25,9 @@ from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.compiled import kernel
 from filopodia.hardware.simulator.gather import EIGHT, load_pairs
-from filopodia.hardware.simulator.lanes import load
 from filopodia.hardware.simulator.prepared import prepare
 from filopodia.hardware.simulator.simd import splat, store
+from filopodia.hardware.simulator.transpose import load
 
 SLOTS = 96  # vectors of 128 bytes that the loop of kernel S reads: 12 KiB
 

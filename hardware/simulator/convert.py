@@ -1,7 +1,7 @@
 """Between a user's arrays, kernel G's bits and kernel S's vectors.
 
 Bits: per (sample, step) a node's places in turn, channels last, padded to 64-bit words (gather.py).
-Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight (lanes.py).
+Vectors: per neuron 8 * W bytes, byte b for sample b, bit t for step t of eight, one such part or several (lanes.py).
 """
 
 from __future__ import annotations
@@ -206,22 +206,24 @@ def _to_lanes(
     area: Any,
     stride: Any,
     width: Any,
+    span: Any,
     square: Any,
     _stamp: Any = STAMP,
 ) -> None:
     """Bits of `count` samples to vectors; `homes[place]` is the vector of a place's first channel; `square` is 64 words."""
     places = homes.shape[0]
-    w = uint64(width)
-    chunks = (steps + 7) // 8
+    w = uint64(width * span)
+    chunks = (steps + 8 * span - 1) // (8 * span)
     for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
         chunk, begin = tile % chunks, tile // chunks * 8 * width
         for place in range(places):
             for k in range(words):
-                for group in range(width):
+                for group in range(width * span):
+                    first = 8 * (chunk * span + group // width)
                     for i in range(8):
-                        n = begin + 8 * group + i
+                        n = begin + 8 * (group % width) + i
                         for t in range(8):
-                            step = 8 * chunk + t
+                            step = first + t
                             square[uint64(8 * i + t)] = (
                                 bits[uint64(at + ((n * steps + step) * places + place) * words + k)]
                                 if n < count and step < steps
@@ -247,6 +249,7 @@ def _from_lanes(
     area: Any,
     stride: Any,
     width: Any,
+    span: Any,
     bits: Any,
     at: Any,
     count: Any,
@@ -258,13 +261,16 @@ def _from_lanes(
 ) -> None:
     """Vectors to bits of `count` samples."""
     places = homes.shape[0]
-    w = uint64(width)
-    chunks = (steps + 7) // 8
+    w = uint64(width * span)
+    chunks = (steps + 8 * span - 1) // (8 * span)
     for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
         chunk, begin = tile % chunks, tile // chunks * 8 * width
         for place in range(places):
             for k in range(words):
-                for group in range(min(width, (count - begin + 7) // 8)):
+                for group in range(width * span):
+                    first = 8 * (chunk * span + group // width)
+                    if begin + 8 * (group % width) >= count or first >= steps:
+                        continue
                     for j in range(8):
                         for b in range(8):
                             channel = 64 * k + 8 * b + j
@@ -276,11 +282,11 @@ def _from_lanes(
                             here, there = uint64(8 * i + j), uint64(8 * j + i)
                             square[here], square[there] = square[there], square[here]
                     for i in range(8):
-                        n = begin + 8 * group + i
+                        n = begin + 8 * (group % width) + i
                         if n < count:
                             turn_bits(square, uint64(8 * i))
-                            for t in range(min(8, steps - 8 * chunk)):
-                                where = at + ((n * steps + 8 * chunk + t) * places + place) * words + k
+                            for t in range(min(8, steps - first)):
+                                where = at + ((n * steps + first + t) * places + place) * words + k
                                 bits[uint64(where)] = square[uint64(8 * i + t)]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from math import prod
 
 import numpy as np
 
 from filopodia.hardware.program import Conv
 from filopodia.hardware.simulator.adders import WIDE
+from filopodia.hardware.simulator.cut import Layout
 from filopodia.hardware.simulator.lane_plan import LanePlan
 from filopodia.hardware.simulator.prepared import Prepared
 
@@ -27,7 +29,6 @@ GATHER_NS = {
 }
 NEAR = 2**20  # bytes of weights that the second cache is taken to hold
 TURN_NS = 0.065  # between the two kernels' layouts, one neuron and step
-CHUNK = 8  # steps
 
 
 class Choice(Enum):
@@ -37,11 +38,11 @@ class Choice(Enum):
     LANES = "S"
 
 
-def lanes_work(plan: LanePlan, samples: int, steps: int, width: int) -> dict[str, float]:
+def lanes_work(plan: LanePlan, samples: int, steps: int, layout: Layout) -> dict[str, float]:
     """What kernel S does for a layer of a tile, by the names of `LANES_NS`."""
-    chunks = _chunks(samples, steps, width)
+    chunks = prod(layout.vectors(steps, samples))
     work = dict.fromkeys(LANES_NS, 0.0)
-    for served, words in zip(plan.runs(WIDE // width), (WIDE, width), strict=True):
+    for served, words in zip(plan.runs(WIDE // layout.unit), (WIDE, layout.unit), strict=True):
         turns = chunks * len(served)
         work["step"] += turns * len(plan.adders.steps)
         work["step word"] += turns * len(plan.adders.steps) * words
@@ -79,21 +80,17 @@ def choose(
     spikes: Mapping[str, float],
     samples: int,
     steps: int,
-    width: int,
+    layout: Layout,
     as_bits: set[str],
     as_vectors: set[str],
 ) -> Choice:
     """The kernel for a layer of a tile, given the spikes of its sources in all of the tile."""
-    s = nanoseconds(lanes_work(plan, samples, steps, width), LANES_NS)
+    s = nanoseconds(lanes_work(plan, samples, steps, layout), LANES_NS)
     g = nanoseconds(gather_work(prepared, index, spikes, samples, steps), GATHER_NS)
     for name in plan.sources:
         size = prepared.nodes[name].size
         if name not in as_vectors:
-            s += size * _chunks(samples, steps, width) * CHUNK * 8 * width * TURN_NS
+            s += size * prod(layout.vectors(steps, samples)) * 64 * layout.unit * TURN_NS
         if name not in as_bits:
             g += size * samples * steps * TURN_NS
     return Choice.LANES if s < g else Choice.GATHER
-
-
-def _chunks(samples: int, steps: int, width: int) -> int:
-    return -(-steps // CHUNK) * -(-samples // (8 * width))

@@ -16,12 +16,25 @@ LANES_FROM = 16  # samples in a tile from which kernel S is considered at all
 
 @dataclass(frozen=True)
 class Layout:
-    """How a run is cut: samples per tile, tiles at a time, threads within a tile, words per vector."""
+    """How a run is cut: samples per tile, tiles at a time, threads within a tile; words of a vector, one after the other.
+
+    A vector holds `span` times eight steps, `width` words each: of few samples, more steps at once.
+    """
 
     samples: int
     tiles: int
     inner: int
     width: int
+    span: int
+
+    @property
+    def unit(self) -> int:
+        """Words per vector."""
+        return self.width * self.span
+
+    def vectors(self, steps: int, samples: int) -> tuple[int, int]:
+        """Vectors per neuron: over the steps, and over the samples."""
+        return -(-steps // (8 * self.span)), -(-samples // (8 * self.width))
 
 
 def cut(prepared: Prepared, record: frozenset[str], steps: int, samples: int, threads: int | None, memory: int) -> Layout:
@@ -41,13 +54,11 @@ def _cut(prepared: Prepared, record: frozenset[str], steps: int, samples: int, t
     kept = result_bytes(prepared, record, steps, samples)
     size = min(samples, _whole(-(-samples // threads)), _whole(-(-LANES_PER_TILE // steps)))
     while size >= 1:
-        width = next((x for x in lanes.UNITS if size <= 8 * x), WIDE)
-        each = tile_bytes(prepared, record, steps, size, width)
-        at_once = min(threads, -(-samples // size), (memory - kept) // each)
+        at_once = min(threads, -(-samples // size), (memory - kept) // tile_bytes(prepared, record, steps, size, threads))
         if at_once >= 1:
-            return Layout(size, at_once, max(1, threads // at_once), width)
+            return Layout(size, at_once, max(1, threads // at_once), *vector(steps, size))
         size = _whole(size // 2) if size > 8 * WIDE else size // 2
-    needed = kept + tile_bytes(prepared, record, steps, 1, lanes.UNITS[0])
+    needed = kept + tile_bytes(prepared, record, steps, 1, threads)
     raise InputError(
         f"memory of {memory} bytes cannot hold the result ({kept} bytes) and one sample",
         where="simulate",
@@ -61,16 +72,25 @@ def _whole(samples: int) -> int:
     return -(-samples // (8 * WIDE)) * (8 * WIDE)
 
 
-def tile_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: int, width: int) -> int:
+def vector(steps: int, samples: int) -> tuple[int, int]:
+    """Width and span of a vector: wide enough for the samples, and then as many times eight steps as there are and fit."""
+    width = next((x for x in lanes.UNITS if samples <= 8 * x), WIDE)
+    span = 1
+    while span * width < WIDE and 8 * span < steps:
+        span *= 2
+    return width, span
+
+
+def tile_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: int, threads: int) -> int:
     """What a tile of samples takes while it runs."""
     bits = 8 * prepared.words * samples * steps
     values = 4 * prepared.graded_size * samples * steps
     state = 4 * 64 * prepared.words
     recorded = 2 * state * samples * steps * len(record & {"u", "v"})
-    groups, chunks = -(-samples // (8 * width)), -(-steps // 8)
-    scratch = 8 * lanes.SCRATCH
-    vectors = 8 * width * prepared.vectors * chunks * groups + scratch if samples >= LANES_FROM and not recorded else 0
-    return bits + 2 * values + 2 * state + recorded + vectors + 2**16
+    layout = Layout(samples, 1, 1, *vector(steps, samples))
+    chunks, groups = layout.vectors(steps, samples)
+    vectors = 8 * layout.unit * prepared.vectors * chunks * groups + 8 * lanes.SCRATCH * threads
+    return bits + 2 * values + 2 * state + recorded + vectors * (samples >= LANES_FROM and not recorded) + 2**16
 
 
 def result_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: int) -> int:

@@ -1,6 +1,8 @@
 """Kernel S: all steps and samples of a tile at once, one bit per spike, cost proportional to the non-zero weights.
 
 A tile is 8 steps of 8 * U samples. A neuron's spikes are one vector of U 64-bit words: byte b is sample b, bit t of it step t.
+Of few samples a vector holds the next eight steps too, behind the first (`cut.Layout.span`); sums are the same work for all of
+them, and the neuron update takes one part after the other.
 A weight is a sum of signed powers of two, so a neuron's input is, per power, a number of spike vectors to be counted, all
 lanes of a vector by the same few logic operations (adders.py). The counts end as bit planes; three rounds of bit swaps turn
 eight of them into bytes, and byte planes into the sums of eight steps, in the order in which the neuron update needs them.
@@ -18,7 +20,8 @@ from numba import int8, int16, int32, int64, uint64
 from filopodia.hardware.simulator.adders import INVERTED, PLANES, SLOTS, SOURCES, TAG, TAKEN, UNREAD, WIDE
 from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
 from filopodia.hardware.simulator.neuron import decay, fade, hold, wrap
-from filopodia.hardware.simulator.simd import caster, greater, loader, select, shift_right_logical, splat, store
+from filopodia.hardware.simulator.simd import caster, greater, loader, select, splat, store
+from filopodia.hardware.simulator.transpose import load, transpose
 
 UNITS = (4, 8, WIDE)  # words per vector: 32, 64 or 128 samples to a tile
 SCRATCH = (SLOTS + PLANES) * WIDE  # words per thread: slots, then the bytes that the bit planes become
@@ -30,7 +33,8 @@ SETTING = np.dtype(
         (name, np.int64)
         for name in (
             *("steps", "groups", "stride"),  # steps, groups of samples, vectors from one group's 8 steps to the next
-            *("unit", "places", "planes"),  # words per vector, places in all, planes per sum
+            *("unit", "span"),  # words per vector, and how many times eight steps they are
+            *("places", "planes"),  # places in all, planes per sum
             *("memoryless", "subtract", "biased"),
             "fraction",  # bits after the point of keep_v where `fade` serves, else 0
             "bounded",  # whether v cannot reach its bounds
@@ -40,50 +44,9 @@ SETTING = np.dtype(
     align=True,
 )
 
-load = loader(64, 1)
 load_bytes = loader(8, 8)
 load_sums = loader(32, 8)
 to_half, to_whole, widen = caster("zext", 16), caster("zext", 32), caster("sext", 32)
-
-
-def _swap(a: Any, b: Any, distance: Any, mask: Any) -> Any:
-    """One step of the transposition of 8 x 8 bits: swap the bits of `mask` in `b` with those `distance` higher in `a`."""
-    moved = (shift_right_logical(a, splat(int64(distance), a)) ^ b) & splat(int64(mask), a)
-    return a ^ (moved << splat(int64(distance), a)), b ^ moved
-
-
-swap = inlined(_swap)
-
-
-def _transpose(words: Any, plane: Any, out: Any, width: Any) -> None:
-    """Eight bit planes, slots from word `plane` on, to the bytes of eight steps, slots from word `out` on.
-
-    Byte b of plane t becomes the number whose bits were at (b, t).
-    """
-    w = uint64(WIDE)
-    a, e = swap(load(words, plane, width), load(words, plane + uint64(4) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
-    b, f = swap(load(words, plane + w, width), load(words, plane + uint64(5) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
-    c, g = swap(load(words, plane + uint64(2) * w, width), load(words, plane + uint64(6) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
-    d, h = swap(load(words, plane + uint64(3) * w, width), load(words, plane + uint64(7) * w, width), 4, 0x0F0F0F0F0F0F0F0F)
-    a, c = swap(a, c, 2, 0x3333333333333333)
-    b, d = swap(b, d, 2, 0x3333333333333333)
-    e, g = swap(e, g, 2, 0x3333333333333333)
-    f, h = swap(f, h, 2, 0x3333333333333333)
-    a, b = swap(a, b, 1, 0x5555555555555555)
-    c, d = swap(c, d, 1, 0x5555555555555555)
-    e, f = swap(e, f, 1, 0x5555555555555555)
-    g, h = swap(g, h, 1, 0x5555555555555555)
-    store(words, out, a)
-    store(words, out + w, b)
-    store(words, out + uint64(2) * w, c)
-    store(words, out + uint64(3) * w, d)
-    store(words, out + uint64(4) * w, e)
-    store(words, out + uint64(5) * w, f)
-    store(words, out + uint64(6) * w, g)
-    store(words, out + uint64(7) * w, h)
-
-
-transpose = inlined(_transpose)
 
 
 def _operand(words: Any, steps: Any, step: Any, i: Any, bases: Any, width: Any) -> Any:
@@ -198,6 +161,7 @@ def _lanes_layer(
     rows: Any,
     places: Any,
     width: Any,
+    part: Any,
     _stamp: Any = STAMP,
 ) -> None:
     """Rows `rows[0]..rows[1]` at places `chosen[places[0]..places[1]]` of a layer: count, update, write spikes.
@@ -210,7 +174,8 @@ def _lanes_layer(
     w, unit = uint64(WIDE), uint64(setting.unit)
     steps, stride, total = setting.steps, uint64(setting.stride), uint64(setting.planes)
     places_in_all = setting.places
-    groups, chunks = setting.groups, (steps + 7) // 8
+    groups, span = setting.groups, setting.span
+    chunks = (steps + 8 * span - 1) // (8 * span)
     memoryless, subtract, biased = setting.memoryless != 0, setting.subtract != 0, setting.biased != 0
     bounded, fades, rounds_down = setting.bounded != 0, setting.fraction != 0, setting.down != 0
     simple = memoryless and fades and not biased and not rounds_down and total == uint64(16)
@@ -218,7 +183,7 @@ def _lanes_layer(
     planes, numbers = uint64(scratch) + w, uint64(scratch + SLOTS * WIDE)
     operands = np.empty(bases.shape[0] + 1, np.int64)
     operands[0] = scratch
-    silent = load_bytes(words, uint64(scratch), width)
+    silent = load_bytes(words, uint64(scratch), part)
     like = to_whole(silent)
     up, down, fraction = splat(int32(setting.up), like), splat(int32(setting.down), like), splat(int32(setting.fraction), like)
     scale, below_one = splat(int32(1 << setting.up), like), splat(int32((1 << setting.fraction) - 1), like)
@@ -246,33 +211,36 @@ def _lanes_layer(
                         transpose(words, planes + uint64(8) * w, numbers + uint64(8) * w, width)
                         if total > uint64(16):
                             transpose(words, planes + uint64(16) * w, numbers + uint64(16) * w, width)
-                        spikes = silent
-                        here = min(8, steps - 8 * chunk)
-                        if simple:
-                            values = (constant_half, scale, factor_v, fraction, below_one, fires)
-                            v, spikes = run_simple(words, numbers, here, v, values, subtract, bounded, width)
-                            here = 0
-                        for t in range(here):
-                            at = numbers + uint64(t) * w
-                            low, high = load_bytes(words, at, width), load_bytes(words, at + uint64(8) * w, width)
-                            if total > uint64(16):
-                                top = to_whole(load_bytes(words, at + uint64(16) * w, width))
-                                a = to_whole(low) | (to_whole(high) << splat(int32(8), like)) | (top << splat(int32(16), like))
-                                a = ((a - constant) << splat(int32(8), like)) >> splat(int32(8), like)
-                            else:
-                                sums = to_half(low) | (to_half(high) << splat(int16(8), to_half(low)))
-                                a = widen(sums - constant_half)
-                            a = a << up
-                            if rounds_down:
-                                a = (a >> down) << splat(int32(6), like)
-                            u = a if memoryless else wrap(decay(u, factor_u) + a)
-                            v = fade(v, factor_v, fraction, below_one) if fades else decay(v, factor_v)
-                            v = hold(v + u + offset)
-                            fired = greater(v, fires)
-                            v = select(fired, v - fires if subtract else none, v)
-                            spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
                         target = (uint64(out_row[row]) + uint64(out_place[place]) + moved) * unit
-                        store(words, target, spikes)
+                        for k in range(span):
+                            aside = uint64(k * len(part))
+                            spikes = silent
+                            here = min(8, steps - 8 * (chunk * span + k))
+                            if simple:
+                                values = (constant_half, scale, factor_v, fraction, below_one, fires)
+                                v, spikes = run_simple(words, numbers + aside, here, v, values, subtract, bounded, part)
+                                here = 0
+                            for t in range(here):
+                                at = numbers + aside + uint64(t) * w
+                                low, high = load_bytes(words, at, part), load_bytes(words, at + uint64(8) * w, part)
+                                if total > uint64(16):
+                                    top = to_whole(load_bytes(words, at + uint64(16) * w, part))
+                                    a = to_whole(low) | (to_whole(high) << splat(int32(8), like))
+                                    a = a | (top << splat(int32(16), like))
+                                    a = ((a - constant) << splat(int32(8), like)) >> splat(int32(8), like)
+                                else:
+                                    sums = to_half(low) | (to_half(high) << splat(int16(8), to_half(low)))
+                                    a = widen(sums - constant_half)
+                                a = a << up
+                                if rounds_down:
+                                    a = (a >> down) << splat(int32(6), like)
+                                u = a if memoryless else wrap(decay(u, factor_u) + a)
+                                v = fade(v, factor_v, fraction, below_one) if fades else decay(v, factor_v)
+                                v = hold(v + u + offset)
+                                fired = greater(v, fires)
+                                v = select(fired, v - fires if subtract else none, v)
+                                spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
+                            store(words, target + aside, spikes)
 
 
 def _lanes_count(

@@ -49,13 +49,12 @@ class Tile:
         self.start, self.end, self.counts, self.record = start, end, counts, record
         self.count = end - start
         self.steps = next(iter(given.values())).shape[0]
-        self.chunks = -(-self.steps // 8)
-        self.groups = -(-self.count // (8 * layout.width))
+        self.chunks, self.groups = layout.vectors(self.steps, self.count)
         self.bits = prepared.spare.take(prepared.words * self.count * self.steps + 64)
         self.as_bits: set[str] = set()
         self.as_vectors: set[str] = set()
         self.vectors: NDArray[np.uint64] | None = None
-        self.width = (0,) * layout.width
+        self.unit = (0,) * layout.unit
         self.square = np.empty(64, np.uint64)
 
     def run(self) -> None:
@@ -109,12 +108,12 @@ class Tile:
 
     def _choose(self, index: int) -> Choice:
         prepared = self.prepared
-        plan = prepared.lanes(index, self.layout.width)
+        plan = prepared.lanes(index, self.layout.unit)
         if plan is None:
             return Choice.GATHER
         layer = prepared.program.layers[index]
         spikes = {c.source: float(self._events(SENT, c.source).sum()) for c in prepared.program.into(layer.name)}
-        return choose(prepared, index, plan, spikes, self.count, self.steps, self.layout.width, self.as_bits, self.as_vectors)
+        return choose(prepared, index, plan, spikes, self.count, self.steps, self.layout, self.as_bits, self.as_vectors)
 
     def _gather(self, first: int, last: int, stages: NDArray[np.int64]) -> None:
         prepared = self.prepared
@@ -188,7 +187,7 @@ class Tile:
     def _room(self) -> NDArray[np.uint64]:
         """The tile's vectors: first scratch per thread, then the nodes."""
         if self.vectors is None:
-            unit = self.layout.width
+            unit = self.layout.unit
             self.first = lanes.SCRATCH * self.layout.inner // unit
             room = (self.first + self.prepared.vectors * self.chunks * self.groups) * unit + WIDE
             self.vectors = self.prepared.spare.take(room)
@@ -219,6 +218,7 @@ class Tile:
                 node.area,
                 self.prepared.vectors,
                 self.layout.width,
+                self.layout.span,
                 self.square,
             )
             self.as_vectors.add(name)
@@ -234,6 +234,7 @@ class Tile:
                 node.area,
                 self.prepared.vectors,
                 self.layout.width,
+                self.layout.span,
                 self.bits,
                 at,
                 self.count,
@@ -246,7 +247,7 @@ class Tile:
 
     def _lanes(self, index: int) -> None:
         prepared = self.prepared
-        plan, layer = prepared.lanes(index, self.layout.width), prepared.program.layers[index]
+        plan, layer = prepared.lanes(index, self.layout.unit), prepared.program.layers[index]
         assert plan is not None
         for name in plan.sources:
             self._need_vectors(name)
@@ -256,7 +257,7 @@ class Tile:
             prepared.places[key] = self._lane_places(plan, prepared.nodes[layer.name])
         bases, out_place, setting = prepared.places[key]
         rows = len(plan.out_row)
-        unit = self.layout.width
+        unit = self.layout.unit
         for chosen, width in zip(plan.runs(WIDE // unit), (WIDE, unit), strict=True):
             by_row = len(chosen) == 1
 
@@ -279,15 +280,16 @@ class Tile:
                     piece if by_row else (0, rows),
                     (0, 1) if by_row else piece,
                     (0,) * width,
+                    (0,) * (width // self.layout.span),
                 )
 
             self._share(part, rows if by_row else len(chosen))
         self.as_vectors.add(layer.name)
-        self._events(SENT, layer.name)[:] = self._count(layer.name, prepared.ones(layer.name, self.layout.width))
+        self._events(SENT, layer.name)[:] = self._count(layer.name, prepared.ones(layer.name, self.layout.unit))
         if self.counts:
             for i, connection in enumerate(prepared.program.connections):
                 if connection.target == layer.name:
-                    reached = self._count(connection.source, prepared.synops(i, self.layout.width))
+                    reached = self._count(connection.source, prepared.synops(i, self.layout.unit))
                     self._events(SYNOPS, layer.name)[:] += reached
 
     def _lane_places(self, plan: LanePlan, node: Node) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
@@ -295,7 +297,8 @@ class Tile:
         setting = np.zeros(1, lanes.SETTING)
         row = setting[0]
         row["steps"], row["groups"], row["stride"] = self.steps, self.groups, self.prepared.vectors
-        row["unit"], row["places"], row["planes"] = self.layout.width, len(plan.out_place), plan.planes
+        row["unit"], row["places"], row["planes"] = self.layout.unit, len(plan.out_place), plan.planes
+        row["span"] = self.layout.span
         row["memoryless"], row["subtract"] = plan.memoryless, plan.subtract
         row["biased"], row["fraction"], row["bounded"] = plan.biased, plan.fraction, plan.bounded
         row["up"], row["down"] = plan.up, plan.down
@@ -306,20 +309,21 @@ class Tile:
         """A weighted count of a node's spikes, [T, samples of the tile]."""
         vectors = self._room()
         node = self.prepared.nodes[name]
-        width = 8 * self.layout.width
-        sums = np.zeros((self.groups * self.chunks, 8, width), np.int32)
+        unit = self.layout.unit
+        sums = np.zeros((self.groups * self.chunks, 8, 8 * unit), np.int32)
         lanes.lanes_count(
             vectors,
-            self.layout.width,
+            unit,
             rows.steps,
             rows.starts,
             rows.pairs,
             self.first + node.vectors,
             self.prepared.vectors,
             sums,
-            self.width,
+            self.unit,
         )
-        by_step = sums.reshape(self.groups, 8 * self.chunks, width).swapaxes(0, 1).reshape(8 * self.chunks, -1)
+        by_part = sums.reshape(self.groups, self.chunks, 8, self.layout.span, 8 * self.layout.width)
+        by_step = by_part.transpose(1, 3, 2, 0, 4).reshape(8 * self.chunks * self.layout.span, -1)
         total: NDArray[np.int64] = np.subtract(by_step[: self.steps, : self.count], rows.offset, dtype=np.int64)
         return total
 
@@ -341,5 +345,5 @@ class Tile:
                     sums = self.result.events[MESSAGES, self.prepared.order[name]]
                     convert.weigh(self.bits, at, here, self.steps, digits, sums)
                 else:
-                    messages = self.prepared.messages(name, self.layout.width)
+                    messages = self.prepared.messages(name, self.layout.unit)
                     self._events(MESSAGES, name)[:] = self._count(name, messages)
