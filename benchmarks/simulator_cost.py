@@ -56,7 +56,7 @@ def cases() -> Iterator[Case]:
         yield Case(False, size, density, rate, 16, samples)
     for steps, samples in ((8, 128), (64, 128), (100, 16), (16, 16), (16, 64)):
         yield Case(False, (784, 512), 0.1, 0.05, steps, samples)
-    for size, density, rate, samples in product(((64, 16), (128, 16), (256, 16)), (0.01, 0.1), (0.02, 0.1), (8, 32)):
+    for size, density, rate, samples in product(((64, 16), (128, 16), (256, 16)), (0.01, 0.1), (0.02, 0.1), (16, 32)):
         yield Case(True, size, density, rate, 8, samples)
     for density, rate in ((0.1, 0.05), (0.01, 0.02)):
         yield Case(True, (256, 32), density, rate, 8, 32)

@@ -46,6 +46,10 @@ def pages() -> dict[str, dict[str, list[list[str]]]]:
                 for name, x in (rivals | lava()).items()
             ],
             "| figure | measured |": [[name, three(value)] for name, value in limits.items()],
+            "| kernel and layer | share of the core's own loop |": [
+                [name, f"{100 * value:.0f} %"] for name, value in figures("simulator_peak").items() if "peak" not in name
+            ],
+            "| cost law | kernel S | kernel G |": cost_law(),
         },
         "energy.md": {
             "| network | cores | share |": [
@@ -54,6 +58,19 @@ def pages() -> dict[str, dict[str, list[list[str]]]]:
             ],
         },
     }
+
+
+def cost_law() -> list[list[str]]:
+    """How well the prices of `hardware/simulator/cost.py` tell the time of single layers."""
+    law = saved("simulator_cost")
+    both = [law["S"], law["G"]]
+    return [
+        [f"layers within 20 %, of {law['cases']}", *(f"{100 * x['within_20_percent']:.0f} %" for x in both)],
+        *(
+            [f"said over measured, {p} of layers below", *(three(x["said_over_measured"][p]) for x in both)]
+            for p in ("10%", "90%")
+        ),
+    ]
 
 
 def lava() -> dict[str, dict[str, float]]:
