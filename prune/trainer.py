@@ -27,7 +27,7 @@ from filopodia.prune.loop import Run, one_pass, open_run
 from filopodia.prune.quantized import check_quantizable, input_of
 from filopodia.prune.stds import STDS
 from filopodia.prune.synops import SynopMeter
-from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard
+from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard, totals
 
 WEIGHTS, CHECKPOINT, BEST, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "best.safetensors", "telemetry.jsonl"
 
@@ -84,9 +84,9 @@ def train(
     if config.quantize_epochs:
         yield from _finetune(run, folder, pruned, resume and done == config.epochs)
     if folder and writes:
-        accuracy = evaluate(run.net, run.test, config.data, run.classes).accuracy
+        tested = evaluate(run.net, run.test, config.data, run.classes)
         kept = config.epochs + config.quantize_epochs if config.quantize_epochs or not best.epoch else best.epoch
-        about = {"config": _plain(config), "epoch": kept, "test_accuracy": accuracy}
+        about = {"config": _plain(config), "epoch": kept, **totals(tested)}
         save_weights(run.net, folder / WEIGHTS, about)
     return run.net.eval()
 
