@@ -168,16 +168,22 @@ class Peer(torch.nn.Module):
         return spikes
 
 
-def interleaved(sides: dict[str, Callable[[], object]], rounds: int, repeats: int = 1) -> dict[str, list[float]]:
-    """CPU seconds per call of each side in each round, A B C A B C ..., `repeats` calls a turn; a first round warms up."""
+def interleaved(sides: dict[str, Callable[[], object]], rounds: int, turn: float = 0.1) -> dict[str, list[float]]:
+    """CPU seconds per call of each side in each round, A B C A B C ..., a turn being calls for at least `turn` seconds.
+
+    A first round warms up. Turns have a length, not a number of calls: what the first call after another side's turn waits for
+    the caches is a part of each side's time in proportion.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds + 1):
         for name, run in sides.items():
-            start = time.process_time()
-            for _ in range(repeats):
+            start, calls, spent = time.process_time(), 0, 0.0
+            while spent < turn:
                 run()
+                calls += 1
+                spent = time.process_time() - start
             if i:
-                seconds[name].append((time.process_time() - start) / repeats)
+                seconds[name].append(spent / calls)
     return seconds
 
 

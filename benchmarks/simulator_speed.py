@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def compare(
-    programs: dict[str, Program], rates: dict[str, float], steps: int, samples: int, peers: int, rounds: int, repeats: int = 1
+    programs: dict[str, Program], rates: dict[str, float], steps: int, samples: int, peers: int, rounds: int
 ) -> dict[str, dict[str, float]]:
     """Our time for each program against SpikingJelly's and bare torch's, which do not depend on zeros."""
     rng = np.random.default_rng(1)
@@ -63,7 +63,7 @@ def compare(
             sides[name] = lambda of=of, given=given: simulate(of, given, record=(), threads=1)  # type: ignore[misc]
         sides["spikingjelly"] = lambda: jelly(x)
         sides["torch"] = lambda: bare(x)
-        seconds = interleaved(sides, rounds, repeats)
+        seconds = interleaved(sides, rounds)
     scale = samples / peers
     rows = {}
     for name in programs:
@@ -103,7 +103,7 @@ def fully_connected(rounds: int) -> dict[str, dict[str, float]]:
 def single(rounds: int) -> dict[str, dict[str, float]]:
     """784-512-512-10, T = 100, one sample."""
     nets = {"784-512-512-10 90 % / 5 %, N = 1": program(MNIST_FC, (784,), (0.1,) * 3, (0.05,) * 4)}
-    return compare(nets, dict.fromkeys(nets, 0.05), 100, 1, 1, rounds, 20)
+    return compare(nets, dict.fromkeys(nets, 0.05), 100, 1, 1, rounds)
 
 
 def convolution(rounds: int) -> dict[str, dict[str, float]]:

@@ -22,6 +22,7 @@ from filopodia.hardware.simulator.compiled import inlined, kernel
 from filopodia.hardware.simulator.digits import Rows, digits
 
 TAKEN = 7  # vectors per step
+PART = 96  # digits from about which a row goes over its sources in parts: some 40 vectors, of 128 bytes
 WIDE = 16  # words from one slot to the next
 SLOTS = 1024  # vectors of scratch: a zero, the bit planes of a sum, one that nobody reads, the rest for what is added
 PLANES = 24
@@ -72,12 +73,12 @@ def _push(carries: Any, filled: Any, power: Any, most: Any, free: Any) -> Any:
 push = inlined(_push)
 
 
-def _take(segments: Any, taken: Any, k: Any, ops: Any, most: Any) -> Any:
-    """Take up to `most` digits of a sign from all sources; return how many are taken then."""
-    for source in range(segments.shape[0]):
-        while k < most and segments[source, 0] < segments[source, 1]:
-            taken[k] = ops[segments[source, 0]]
-            segments[source, 0] += 1
+def _take(heads: Any, ends: Any, taken: Any, k: Any, ops: Any, most: Any) -> Any:
+    """Take digits of a sign from all sources until `most` are taken; return how many are."""
+    for source in range(heads.shape[0]):
+        while k < most and heads[source] < ends[source]:
+            taken[k] = ops[heads[source]]
+            heads[source] += 1
             k += 1
     return k
 
@@ -88,74 +89,88 @@ take = inlined(_take)
 def _schedule(ops: Any, counts: Any, most: Any, steps: Any, pairs: Any, starts: Any, constants: Any) -> Any:
     """Write all rows' steps and pairs; with `steps` empty only count steps.
 
+    A long row goes over its sources part by part, in each part from power to power: a vector is then still in the first cache
+    when its next digit comes. Steps of all parts but the last are full.
     Returns the steps, the largest sum, and 0 instead of 1 where the slots did not do.
     """
     sources = counts.shape[2] // 2
     write = pairs.shape[1] > 0
     powers = int64(pairs.shape[1]) if write else int64(most)
+    listed = min(powers, counts.shape[1])
     carries = np.empty((most + 3, SLOTS), np.int32)
     filled = np.empty(most + 3, np.int64)
+    old = np.empty(most + 3, np.int64)
     free = np.empty(SLOTS, np.int32)
     taken = np.empty(TAKEN, np.uint32)
-    segments = np.empty((2, sources, 2), np.int64)
+    begins = np.empty((counts.shape[1], 2, sources), np.int64)
+    heads, ends = np.zeros((powers, 2, sources), np.int64), np.zeros((powers, 2, sources), np.int64)
     largest, step, first = int64(0), int64(0), int64(0)
     for row in range(counts.shape[0]):
         starts[row] = step
-        filled[:] = 0
+        filled[:] = old[:] = 0
         free[0] = SLOTS - UNREAD - 1
         for i in range(1, SLOTS - UNREAD):
             free[i] = SLOTS - i
-        constant, positive = int64(0), int64(0)
-        for power in range(max(powers, counts.shape[1])):
-            left = np.zeros(2, np.int64)
+        constant, positive, all_digits = int64(0), int64(0), -first
+        for power in range(counts.shape[1]):
             for source in range(sources):
                 for sign in range(2):
-                    count = int64(counts[row, power, 2 * source + sign]) if power < counts.shape[1] else int64(0)
-                    segments[sign, source, 0] = first
-                    segments[sign, source, 1] = first + count
-                    first += count
-                    left[sign] += count
-            positive += left[0] << power
-            if power >= powers:
-                continue
-            old = int64(0)
-            while left[1] > 1 or left[0] + left[1] + filled[power] - old > 2:
-                negative = left[1] > 1
-                k = take(segments[1 if negative else 0], taken, int64(0), ops, TAKEN)
-                left[1 if negative else 0] -= k
-                while not negative and k < TAKEN and old < filled[power]:
-                    slot = carries[power, old]
-                    taken[k] = uint32(slot * WIDE)
-                    free[0] += 1
-                    free[free[0]] = slot
-                    old += 1
-                    k += 1
-                out = push(carries, filled, power, powers, free)
-                twos = push(carries, filled, power + 1, powers, free)
-                fours = push(carries, filled, power + 2, powers, free) if k > 3 else int64(UNREAD)
-                if out < 0 or twos < 0 or fours < 0:
-                    return step, largest, 0
-                out |= twos << 10 | fours << 20
-                if negative:
-                    constant += int64(3 if k < 4 else 7) << power
-                    out |= int64(1) << 31
-                if write:
-                    for i in range(TAKEN):
-                        steps[step, i] = taken[i] if i < k else uint32(0)
-                    steps[step, TAKEN] = uint32(out)
-                step += 1
-            constant += left[1] << power
-            if write:
-                k = take(segments[1], taken, int64(0), ops, 2)
-                if k == 1:
-                    taken[0] |= uint32(int64(1) << INVERTED)
-                k = take(segments[0], taken, k, ops, 2)
-                while k < 2 and old < filled[power]:
-                    taken[k] = uint32(int64(carries[power, old]) * WIDE)
-                    old += 1
-                    k += 1
-                for i in range(2):
-                    pairs[row, power, i] = taken[i] if i < k else uint32(0)
+                    begins[power, sign, source] = first
+                    first += counts[row, power, 2 * source + sign]
+                positive += int64(counts[row, power, 2 * source]) << power
+        heads[:listed] = begins[:listed]
+        parts = (all_digits + first) // PART + 1
+        for part in range(1, parts + 1):
+            last = part == parts
+            for power in range(powers):
+                left = np.zeros(2, np.int64)
+                for source in range(sources if power < listed else 0):
+                    for sign in range(2):
+                        count = int64(counts[row, power, 2 * source + sign])
+                        ends[power, sign, source] = begins[power, sign, source] + count * part // parts
+                        left[sign] += ends[power, sign, source] - heads[power, sign, source]
+                while True:
+                    waiting = left[0] + filled[power] - old[power]
+                    negative = left[1] > (1 if last else TAKEN - 1)
+                    if not negative and (waiting + left[1] <= 2 if last else waiting < TAKEN):
+                        break
+                    sign = 1 if negative else 0
+                    k = take(heads[power, sign], ends[power, sign], taken, int64(0), ops, TAKEN)
+                    left[sign] -= k
+                    while not negative and k < TAKEN and old[power] < filled[power]:
+                        slot = carries[power, old[power]]
+                        taken[k] = uint32(slot * WIDE)
+                        free[0] += 1
+                        free[free[0]] = slot
+                        old[power] += 1
+                        k += 1
+                    out = push(carries, filled, power, powers, free)
+                    twos = push(carries, filled, power + 1, powers, free)
+                    fours = push(carries, filled, power + 2, powers, free) if k > 3 else int64(UNREAD)
+                    if out < 0 or twos < 0 or fours < 0:
+                        return step, largest, 0
+                    out |= twos << 10 | fours << 20
+                    if negative:
+                        constant += int64(3 if k < 4 else 7) << power
+                        out |= int64(1) << 31
+                    if write:
+                        for i in range(TAKEN):
+                            steps[step, i] = taken[i] if i < k else uint32(0)
+                        steps[step, TAKEN] = uint32(out)
+                    step += 1
+                if last:
+                    constant += left[1] << power
+                if last and write:
+                    k = take(heads[power, 1], ends[power, 1], taken, int64(0), ops, 2)
+                    if k == 1:
+                        taken[0] |= uint32(int64(1) << INVERTED)
+                    k = take(heads[power, 0], ends[power, 0], taken, k, ops, 2)
+                    while k < 2 and old[power] < filled[power]:
+                        taken[k] = uint32(int64(carries[power, old[power]]) * WIDE)
+                        old[power] += 1
+                        k += 1
+                    for i in range(2):
+                        pairs[row, power, i] = taken[i] if i < k else uint32(0)
         constants[row] = constant
         largest = max(largest, positive + constant)
     starts[counts.shape[0]] = step

@@ -23,7 +23,8 @@ class Prepared:
         self._program = weakref.ref(program)  # so that a kept `Prepared` does not keep its program
         self.nodes = plan.lay_out(program)
         self.stages = plan.stages(program)
-        self.order = {layer.name: i for i, layer in enumerate(program.layers)}
+        self.order = {name: i for i, name in enumerate(self.nodes)}
+        self.updates = np.array([layer.size for layer in program.layers], np.int64)[:, None, None]
         self.values: dict[str, int] = {}
         self.graded_size = 0
         for node in program.inputs:

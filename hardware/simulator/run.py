@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from filopodia.hardware.activity import Activity, Counts
 from filopodia.hardware.simulator.cut import Layout, cut
 from filopodia.hardware.simulator.prepared import Prepared
-from filopodia.hardware.simulator.tile import Result, Tile
+from filopodia.hardware.simulator.tile import UPDATES, Result, Tile
 
 Progress = Callable[[str, int, int], None]
 
@@ -52,15 +52,13 @@ def _report(done: Iterable[int], layout: Layout, samples: int, progress: Progres
 
 def _allocate(prepared: Prepared, given: dict[str, NDArray[Any]], record: frozenset[str], steps: int, samples: int) -> Result:
     layers = [prepared.nodes[layer.name] for layer in prepared.program.layers]
-    counts = np.zeros((3, len(prepared.nodes), steps, samples), np.int64)
-    sent, synops, messages = (dict(zip(prepared.nodes, of, strict=True)) for of in counts)
+    events = np.zeros((4, len(prepared.nodes), steps, samples), np.int64)
+    events[UPDATES, len(given) :] = prepared.updates
     return Result(
         {x.name: np.empty((steps, samples, x.size), np.bool_) for x in layers} if "spikes" in record else {},
         {s: {x.name: np.empty((steps, samples, x.size), np.int32) for x in layers} for s in ("u", "v") if s in record},
         {name: np.zeros((samples, prepared.nodes[name].size), np.int32) for name in prepared.program.outputs},
-        sent,
-        synops,
-        messages,
+        events,
     )
 
 
@@ -73,22 +71,19 @@ def _activity(
     samples: int,
     counts: bool,
 ) -> Activity:
-    shapes = {name: (steps, samples, *node.shape) for name, node in prepared.nodes.items()}
+    nodes = prepared.nodes
     spikes: dict[str, NDArray[Any]] = {}
     if "spikes" in record:
-        spikes = dict(given) | {name: x.reshape(shapes[name]) for name, x in result.spikes.items()}
-    events: dict[str, Counts] = {}
-    if counts:
-        updated = np.empty((len(prepared.nodes), steps, samples), np.int64)
-        for x, (name, node) in zip(updated, prepared.nodes.items(), strict=True):
-            x[:] = 0 if name in given else node.size
-            events[name] = Counts(result.sent[name], result.synops[name], x, result.messages[name])
+        spikes = dict(given) | {name: x.reshape(steps, samples, *nodes[name].shape) for name, x in result.spikes.items()}
     return Activity(
         backend="simulator",
         steps=steps,
         samples=samples,
         spikes=spikes,
-        rates={name: x.reshape(shapes[name][1:]) for name, x in result.rates.items()},
-        states={s: {name: x.reshape(shapes[name]) for name, x in of.items()} for s, of in result.states.items()},
-        counts=events,
+        rates={name: x.reshape(samples, *nodes[name].shape) for name, x in result.rates.items()},
+        states={
+            s: {name: x.reshape(steps, samples, *nodes[name].shape) for name, x in of.items()}
+            for s, of in result.states.items()
+        },
+        counts={name: Counts(*x) for name, x in zip(nodes, result.events.swapaxes(0, 1), strict=True)} if counts else {},
     )

@@ -15,6 +15,7 @@ Progress = Callable[[str, int, int], None]
 
 Arithmetic = Literal["lava", "loihi"]
 
+ARITHMETICS = get_args(Arithmetic)
 RECORDS = ("spikes", "u", "v")
 
 
@@ -48,8 +49,8 @@ def simulate(
         raise InputError(f"record {record!r}", where="simulate", allowed="any of " + ", ".join(f'"{name}"' for name in RECORDS))
     if threads is not None and threads < 1:
         raise InputError(f"threads {threads}", where="simulate", allowed="at least 1, or None for all processors")
-    if arithmetic not in get_args(Arithmetic):
-        raise InputError(f"arithmetic {arithmetic!r}", where="simulate", allowed=" or ".join(get_args(Arithmetic)))
+    if arithmetic not in ARITHMETICS:
+        raise InputError(f"arithmetic {arithmetic!r}", where="simulate", allowed=" or ".join(ARITHMETICS))
     if isinstance(source, Network):
         if arithmetic != "lava":
             raise InputError(f"arithmetic {arithmetic!r} for a network in floats", where="simulate", fix="compile it first")

@@ -18,6 +18,8 @@ from filopodia.hardware.simulator.lane_plan import LanePlan
 from filopodia.hardware.simulator.plan import Node
 from filopodia.hardware.simulator.prepared import Prepared
 
+SENT, SYNOPS, UPDATES, MESSAGES = range(4)  # as the fields of `Counts`
+
 
 @dataclass
 class Result:
@@ -26,9 +28,7 @@ class Result:
     spikes: dict[str, NDArray[Any]]
     states: dict[str, dict[str, NDArray[np.int32]]]
     rates: dict[str, NDArray[np.int32]]
-    sent: dict[str, NDArray[np.int64]]  # spikes [T, N]
-    synops: dict[str, NDArray[np.int64]]
-    messages: dict[str, NDArray[np.int64]]
+    events: NDArray[np.int64]  # [SENT .. MESSAGES, node, T, N]
 
 
 class Tile:
@@ -95,12 +95,17 @@ class Tile:
         sums = np.empty((self.steps, self.count), np.int64)
         lit = np.ascontiguousarray(lit)
         convert.pack(lit.view(np.uint8), (first, first + self.count), *self._place(name), self.bits, sums)
-        self.result.sent[name][:, self.start : self.end] = sums
+        self._events(SENT, name)[:] = sums
         self.as_bits.add(name)
 
     def _place(self, name: str) -> tuple[int, int, int, int, int]:
         node = self.prepared.nodes[name]
         return self.steps, node.places, node.channels, node.words, node.cum * self.count * self.steps
+
+    def _events(self, kind: int, name: str) -> NDArray[np.int64]:
+        """This tile's part of the counts of a node, [T, samples of the tile]."""
+        counts: NDArray[np.int64] = self.result.events[kind, self.prepared.order[name], :, self.start : self.end]
+        return counts
 
     def _choose(self, index: int) -> Choice:
         prepared = self.prepared
@@ -108,10 +113,7 @@ class Tile:
         if plan is None:
             return Choice.GATHER
         layer = prepared.program.layers[index]
-        spikes = {
-            c.source: float(self.result.sent[c.source][:, self.start : self.end].sum())
-            for c in prepared.program.into(layer.name)
-        }
+        spikes = {c.source: float(self._events(SENT, c.source).sum()) for c in prepared.program.into(layer.name)}
         return choose(prepared, index, plan, spikes, self.count, self.steps, self.layout.width, self.as_bits, self.as_vectors)
 
     def _gather(self, first: int, last: int, stages: NDArray[np.int64]) -> None:
@@ -119,8 +121,7 @@ class Tile:
         names = [layer.name for layer in prepared.program.layers[first:last]]
         t = prepared.tables(first, last)
         values = self._values()
-        sent = np.zeros((last - first, self.steps, self.count), np.int64)
-        synops = np.zeros((last - first, self.steps, self.count), np.int64)
+        counted = np.empty((2, last - first, self.steps, self.count), np.int64)
         kept = [np.empty(t.recorded * self.count * self.steps * (s in self.record), np.int32) for s in ("u", "v")]
 
         def part(_thread: int, samples: tuple[int, int]) -> None:
@@ -146,20 +147,19 @@ class Tile:
                 np.empty(t.state_room, np.int32),
                 np.empty(t.sums_room + 512, np.int32),
                 np.empty(t.sums_room + 512, np.int32),
-                sent,
-                synops,
+                *counted,
                 *kept,
             )
 
         self._share(part, self.count)
+        self.as_bits.update(names)
         here = slice(self.start, self.end)
-        for i, name in enumerate(names):
-            self.as_bits.add(name)
-            self.result.sent[name][:, here] = sent[i]
-            self.result.synops[name][:, here] = synops[i]
-            node = prepared.nodes[name]
-            for state, flat in zip(("u", "v"), kept, strict=True):
-                if state in self.record:
+        inputs = len(prepared.program.inputs)
+        self.result.events[SENT : SYNOPS + 1, inputs + first : inputs + last, :, here] = counted
+        for state, flat in zip(("u", "v"), kept, strict=True):
+            if state in self.record:
+                for i, name in enumerate(names):
+                    node = prepared.nodes[name]
                     begin = int(t.layers[i]["record"]) * self.count * self.steps
                     block = flat[begin : begin + node.padded * self.count * self.steps]
                     block = block.reshape(self.count, self.steps, node.places, node.words * 64)[..., : node.channels]
@@ -285,14 +285,12 @@ class Tile:
 
             self._share(part, rows if by_row else len(chosen))
         self.as_vectors.add(layer.name)
-        here = slice(self.start, self.end)
-        self.result.sent[layer.name][:, here] = self._count(layer.name, prepared.ones(layer.name, self.layout.width))
+        self._events(SENT, layer.name)[:] = self._count(layer.name, prepared.ones(layer.name, self.layout.width))
         if self.counts:
             for i, connection in enumerate(prepared.program.connections):
                 if connection.target == layer.name:
-                    self.result.synops[layer.name][:, here] += self._count(
-                        connection.source, prepared.synops(i, self.layout.width)
-                    )
+                    reached = self._count(connection.source, prepared.synops(i, self.layout.width))
+                    self._events(SYNOPS, layer.name)[:] += reached
 
     def _lane_places(self, plan: LanePlan, node: Node) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
         """Where a layer's sources and its own vectors are in a tile of this layout, and its setting."""
@@ -342,8 +340,8 @@ class Tile:
                 if name in self.as_bits:
                     *_, at = self._place(name)
                     digits = self.prepared.message_bits(name)
-                    convert.weigh(self.bits, at, here, self.steps, digits, self.result.messages[name])
+                    sums = self.result.events[MESSAGES, self.prepared.order[name]]
+                    convert.weigh(self.bits, at, here, self.steps, digits, sums)
                 else:
-                    self.result.messages[name][:, slice(*here)] = self._count(
-                        name, self.prepared.messages(name, self.layout.width)
-                    )
+                    messages = self.prepared.messages(name, self.layout.width)
+                    self._events(MESSAGES, name)[:] = self._count(name, messages)
