@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
+from filopodia.arguments import not_negative, number, share
 from filopodia.errors import InputError, TrainingError
 from filopodia.prune.pruner import Layers, PrunedWeight
 from filopodia.prune.schedule import Shape
@@ -61,12 +62,11 @@ class CostSTDS(STDS):
     ) -> None:
         if (target_synapse_sparsity is None) == (target_synops is None):
             raise InputError("none or both given", where="target_synapse_sparsity, target_synops", allowed="exactly one")
-        if target_synapse_sparsity is not None and not 0.0 < target_synapse_sparsity < 1.0:
-            raise InputError(f"found {target_synapse_sparsity}", where="target_synapse_sparsity", allowed="between 0 and 1")
-        if target_synops is not None and not target_synops > 0.0:
-            raise InputError(f"found {target_synops}", where="target_synops", allowed="more than 0")
-        if not weighting >= 0.0:
-            raise InputError(f"found {weighting}", where="weighting", allowed="0 or more")
+        if target_synapse_sparsity is not None:
+            target_synapse_sparsity = share(target_synapse_sparsity, "target_synapse_sparsity")
+        if target_synops is not None:
+            target_synops = number(target_synops, "target_synops", above=0.0, allowed="more than 0")
+        weighting = not_negative(weighting, "weighting")
         super().__init__(
             model,
             optimizer=optimizer,
