@@ -17,12 +17,15 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from filopodia.errors import FileError
+from filopodia.files import written_whole
 from filopodia.prune import finetune
 from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors, save_weights
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.cost import CostSTDS
 from filopodia.prune.data import DataSet, load_data
 from filopodia.prune.evaluation import Evaluation, evaluate
+from filopodia.prune.given import checked_config, checked_data
 from filopodia.prune.loop import Run, one_pass, open_run
 from filopodia.prune.quantized import check_quantizable, input_of
 from filopodia.prune.stds import STDS
@@ -51,10 +54,12 @@ def train(
     With `quantize_epochs`, that network is trained on in fixed point and returned so (`quantize_aware`).
     With a `run_folder`: a line of `telemetry.jsonl` and `checkpoint.safetensors` after every epoch, `weights.safetensors` at
     the end. `resume=True` goes on from the checkpoint there, if there is one; FileError if it is of another configuration.
+    ConfigError and InputError for a configuration or data that cannot be; FileError where the folder cannot be written.
     TrainingError when the loss or its gradient is not a number; the last checkpoint stays. Under `torchrun` the processes
     share every batch and process 0 writes.
     """
-    run = open_run(config, load_data(config.data) if data is None else data)
+    config = checked_config(config)
+    run = open_run(config, load_data(config.data) if data is None else checked_data(data, config))
     folder = None if run_folder is None else Path(run_folder)
     writes = folder is not None and run.world.rank == 0
     if config.quantize_epochs:
@@ -151,7 +156,10 @@ def _one_epoch(run: Run, census: Census, epoch: int) -> tuple[Epoch, Evaluation]
 
 def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
     """Make the folder ready and return how many epochs are done: 0, or what a checkpoint of this configuration says."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot be a run folder ({error.strerror})", where=str(folder), fix="give another place") from None
     lines, done = folder / TELEMETRY, 0
     if resume and (folder / CHECKPOINT).exists():
         about = load_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, _plain(run.config))
@@ -162,8 +170,9 @@ def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
             best.epoch, best.accuracy = header["epoch"], header["accuracy"]
     if run.world.rank == 0:
         told = done + (finetune.epochs_saved(folder, _plain(run.config)) if done == run.config.epochs else 0)
-        kept = lines.read_text().splitlines(keepends=True)[:told] if lines.exists() else []
-        lines.write_text("".join(kept))
+        kept = lines.read_bytes().splitlines(keepends=True)[:told] if lines.exists() else []
+        with written_whole(lines) as beside:
+            beside.write_bytes(b"".join(kept))
     return done
 
 
@@ -177,8 +186,11 @@ def _save_epoch(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> Non
 def _tell(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
     """A line of telemetry.jsonl, and TensorBoard's if asked for."""
     told = record(event, tested, run.net, run.config.data.steps)
-    with (folder / TELEMETRY).open("a") as lines:
-        lines.write(json.dumps(told) + "\n")
+    try:
+        with (folder / TELEMETRY).open("a") as lines:
+            lines.write(json.dumps(told) + "\n")
+    except OSError as error:
+        raise FileError(f"cannot be written ({error.strerror})", where=str(folder / TELEMETRY), fix="make room") from error
     if run.config.tensorboard:
         to_tensorboard(told, folder)
 

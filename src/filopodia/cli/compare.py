@@ -12,7 +12,7 @@ import tyro
 from filopodia.cli import screen, seeds
 from filopodia.cli.arguments import parse
 from filopodia.cli.steps import print_json
-from filopodia.errors import FileError, InputError
+from filopodia.errors import InputError
 from filopodia.report.collect import load_estimate
 from filopodia.report.contest import amount, rivals
 from filopodia.report.contrast import Entry, render_contrast
@@ -50,7 +50,7 @@ def main(words: Sequence[str]) -> None:
     out = arguments.out or (None if arguments.json else Path("compare.html"))
     if out is not None:
         curves = [method.curve for method in methods]
-        write_page(out.expanduser(), render_contrast(entries, warnings, curves, len(folders)))
+        write_text(out.expanduser(), render_contrast(entries, warnings, curves, len(folders)))
     if arguments.json:
         metrics = {name: estimate["metrics"] for name, estimate in estimates.items()}
         trained = {one.name: msgspec.to_builtins(one.came_to) for one in trainings}
@@ -143,14 +143,6 @@ def entry(point: Point, estimate: Mapping[str, Any]) -> Entry:
         surely=point.surely,
         rivals=rivals(estimate),
     )
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write the picture. Raises FileError where that cannot be done."""
-    try:
-        write_text(path, page)
-    except OSError as error:
-        raise FileError(f"cannot be written ({error.strerror})", where=str(path), fix="--out PATH") from None
 
 
 def cells(one: Entry) -> list[str]:

@@ -11,8 +11,9 @@ import msgspec
 
 from filopodia.config import Config, save_config
 from filopodia.errors import FileError
+from filopodia.files import written_whole
 from filopodia.golden import adopt_spikes
-from filopodia.run import FILES, RunFolder, fingerprint, open_run, written_whole
+from filopodia.run import FILES, RunFolder, fingerprint, open_run
 
 DEFAULT = Path("runs/digits")
 NETWORKS = (".nir", ".h5", ".hdf5")
