@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -22,10 +23,12 @@ def write_nir(graph: nir.NIRGraph, path: str | Path) -> Path:
 
     The file is HDF5 1.10 (2016), half the size of older formats where arrays are small.
     """
-    # HDF5 has no error of its own for a full disk.
-    with written_whole(path, RuntimeError) as beside, h5py.File(beside, "w", libver=("v110", "v110")) as file:
+    whole = io.BytesIO()  # HDF5 crashes the process when it closes a file that it cannot write to the end: a full disk
+    with h5py.File(whole, "w", libver=("v110", "v110")) as file:
         file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
         _graph(file.create_group("node"), graph)
+    with written_whole(path) as beside:
+        beside.write_bytes(whole.getbuffer())
     return Path(path)
 
 

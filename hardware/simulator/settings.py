@@ -1,4 +1,4 @@
-"""The settings of a simulation, checked before any work."""
+"""The settings of a run, on the simulator or on Lava, checked before any work."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from filopodia.errors import InputError
 RECORDS = ("spikes", "u", "v")
 
 
-def checked_record(record: Any) -> frozenset[str]:
+def checked_record(record: Any, where: str = "simulate") -> frozenset[str]:
     """What to keep, as a set. Raises InputError for a name that is not one of "spikes", "u" and "v"."""
     names = list(record) if isinstance(record, Iterable) and not isinstance(record, str | bytes) else None
     if names is None or not all(isinstance(name, str) and name in RECORDS for name in names):
         found = record if names is None else names
-        raise InputError(f"record {found!r}", where="simulate", allowed="any of " + ", ".join(f'"{name}"' for name in RECORDS))
+        raise InputError(f"record {found!r}", where=where, allowed="any of " + ", ".join(f'"{name}"' for name in RECORDS))
     return frozenset(names)
 
 
@@ -32,9 +32,9 @@ def checked_memory(memory: Any) -> int:
     return whole(memory, "simulate: memory", allowed="a whole number of bytes, at least 1", fix="memory=2**30 is 1 GiB")
 
 
-def check_progress(progress: Any) -> None:
+def check_progress(progress: Any, where: str = "simulate") -> None:
     """Raise InputError unless it is None or can be called."""
     if progress is not None and not callable(progress):
         raise InputError(
-            f"progress {progress!r}", where="simulate", allowed="a function of (text, samples done, samples in all), or None"
+            f"progress {progress!r}", where=where, allowed="a function of (text, samples done, samples in all), or None"
         )

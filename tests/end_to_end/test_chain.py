@@ -184,6 +184,8 @@ def test_compare_and_bench(copied: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "None beats another" in page
     assert "Against networks without spikes" in page
     assert page.count("<td>QNN 3-bit</td>") == printed.count("QNN 3-bit") == 2
+    assert main(["compare", "runs/tiny", "runs/tiny/"]) == 2
+    assert "1 run folder" in capsys.readouterr().err
     assert main(["compare", "runs/tiny", "runs/other", "--out", "nowhere/page.html"]) == 2
     assert "nowhere/page.html" in capsys.readouterr().err
     assert main(["bench", "runs/tiny", "--repeats", "1", "--json"]) == 0

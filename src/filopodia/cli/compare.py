@@ -36,13 +36,15 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
 
 def main(words: Sequence[str]) -> None:
     arguments = parse("compare", Arguments, words)
-    if len(arguments.paths) < 2:
-        raise InputError(f"{len(arguments.paths)} run folders", allowed="two or more", fix="filopodia compare runs/a runs/b")
-    folders = {str(path): open_run(path.expanduser()) for path in arguments.paths}
-    found = {name: seeds.load_training(name, folder) for name, folder in folders.items()}
-    trainings = [training for training in found.values() if training is not None]
+    different = dict.fromkeys(arguments.paths)
+    if len(different) < 2:
+        found = f"{len(different)} run folder{'' if len(different) == 1 else 's'}"
+        raise InputError(found, allowed="two or more", fix="filopodia compare runs/a runs/b")
+    folders = {str(path): open_run(path.expanduser()) for path in different}
+    known = {name: seeds.load_training(name, folder) for name, folder in folders.items()}
+    trainings = [training for training in known.values() if training is not None]
     # A run that was only trained has a place in the pictures of sparsity; what has neither training nor estimate has none.
-    priced = {name: one for name, one in folders.items() if (one / "estimate.json").is_file() or found[name] is None}
+    priced = {name: one for name, one in folders.items() if (one / "estimate.json").is_file() or known[name] is None}
     picture, estimates = compared(priced)
     warnings = [*picture.warnings, *left_out(list(folders), list(priced), [one.name for one in trainings])]
     entries = [entry(point, estimates[point.name]) for point in picture.points]
