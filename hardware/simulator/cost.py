@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
+import numpy as np
+
+from filopodia.hardware.program import Conv
 from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.lane_plan import LanePlan
 from filopodia.hardware.simulator.prepared import Prepared
 
-# Nanoseconds on one core, fitted by hand to runs of each kernel on one machine; only their ratios decide, and never the result.
-STEP, STEP_WORD = 3.9, 0.4  # kernel S, one step of its adders, and each of the words that it serves at once
-ROW, ROW_WORD = 90.0, 10.0  # kernel S, one row of one chunk: the last sums, bytes from bit planes, update
-ROW_BYTE = 1 / 70  # kernel G, one weight of one arriving spike
-NEURON = 0.42  # kernel G, one neuron and step: update, list of spikes
-TURN = 0.1  # between the two kernels' layouts, one neuron and step
-DENSE_LANE = 8  # steps in a chunk
+# Nanoseconds per unit of work on one core, as `benchmarks/simulator_cost.py` fits them; they decide the time, never the result.
+LANES_NS = {
+    "step": 3.8,  # of the adders
+    "step word": 0.30,  # each of the words that it serves at once
+    "row": 75.0,  # of one chunk: the last sums, bytes from bit planes, update
+    "row word": 18.0,
+}
+GATHER_NS = {
+    "byte": 0.0090,  # a weight of an arriving spike, from the second cache
+    "far byte": 0.013,  # the same where the layer's weights do not fit there
+    "neuron": 0.43,  # and step: update, list of spikes
+    "place": 90.0,  # and step
+}
+NEAR = 2**20  # bytes of weights that the second cache is taken to hold
+TURN_NS = 0.065  # between the two kernels' layouts, one neuron and step
+CHUNK = 8  # steps
 
 
 class Choice(Enum):
@@ -23,6 +35,41 @@ class Choice(Enum):
 
     GATHER = "G"
     LANES = "S"
+
+
+def lanes_work(plan: LanePlan, samples: int, steps: int, width: int) -> dict[str, float]:
+    """What kernel S does for a layer of a tile, by the names of `LANES_NS`."""
+    chunks = _chunks(samples, steps, width)
+    work = dict.fromkeys(LANES_NS, 0.0)
+    for served, words in zip(plan.runs(WIDE // width), (WIDE, width), strict=True):
+        turns = chunks * len(served)
+        work["step"] += turns * len(plan.adders.steps)
+        work["step word"] += turns * len(plan.adders.steps) * words
+        work["row"] += turns * len(plan.out_row)
+        work["row word"] += turns * len(plan.out_row) * words
+    return work
+
+
+def gather_work(prepared: Prepared, index: int, spikes: Mapping[str, float], samples: int, steps: int) -> dict[str, float]:
+    """What kernel G does for a layer of a tile, by the names of `GATHER_NS`, for `spikes` of each source in all of the tile."""
+    layer = prepared.program.layers[index]
+    node = prepared.nodes[layer.name]
+    work = dict.fromkeys(GATHER_NS, 0.0)
+    work["neuron"] = float(node.padded) * samples * steps
+    for connection in prepared.program.into(layer.name):
+        source = prepared.nodes[connection.source]
+        weights, met = float(source.size * node.padded), float(node.padded)
+        work["place"] += node.places * samples * steps
+        if isinstance(connection.synapses, Conv):
+            taps = int(np.prod(connection.synapses.weight.shape[2:]))
+            weights, met = taps * source.channels * node.words * 64, taps * node.places / source.places * node.words * 64
+        work["byte" if weights <= NEAR else "far byte"] += spikes[connection.source] * met
+    return work
+
+
+def nanoseconds(work: Mapping[str, float], of: Mapping[str, float]) -> float:
+    """The time of some work at a price each."""
+    return sum(of[name] * amount for name, amount in work.items())
 
 
 def choose(
@@ -37,36 +84,16 @@ def choose(
     as_vectors: set[str],
 ) -> Choice:
     """The kernel for a layer of a tile, given the spikes of its sources in all of the tile."""
-    layer = prepared.program.layers[index]
-    node = prepared.nodes[layer.name]
-    chunks = -(-steps // DENSE_LANE) * -(-samples // (8 * width))
-    lanes = chunks * DENSE_LANE * 8 * width
-    places = len(plan.out_place)
-    s = 0.0
-    for served, words in zip(plan.runs(WIDE // width), (WIDE, width), strict=True):
-        row = len(plan.out_row) * (ROW + ROW_WORD * words)
-        s += chunks * len(served) * (len(plan.adders.steps) * (STEP + STEP_WORD * words) + row)
-    g = node.padded * samples * steps * NEURON
-    for connection in prepared.program.into(layer.name):
-        source = prepared.nodes[connection.source]
-        fan = node.padded if places == 1 else _reach(prepared, index)
-        g += spikes[connection.source] * fan * ROW_BYTE
-        if connection.source not in as_vectors:
-            s += source.size * lanes * TURN
-        if connection.source not in as_bits:
-            g += source.size * samples * steps * TURN
+    s = nanoseconds(lanes_work(plan, samples, steps, width), LANES_NS)
+    g = nanoseconds(gather_work(prepared, index, spikes, samples, steps), GATHER_NS)
+    for name in plan.sources:
+        size = prepared.nodes[name].size
+        if name not in as_vectors:
+            s += size * _chunks(samples, steps, width) * CHUNK * 8 * width * TURN_NS
+        if name not in as_bits:
+            g += size * samples * steps * TURN_NS
     return Choice.LANES if s < g else Choice.GATHER
 
 
-def _reach(prepared: Prepared, index: int) -> float:
-    """Dense weights that one spike meets in a convolution, on average over its places."""
-    layer = prepared.program.layers[index]
-    node = prepared.nodes[layer.name]
-    table = prepared.program.into(layer.name)
-    total = 0.0
-    for connection in table:
-        conv = connection.synapses
-        source = prepared.nodes[connection.source]
-        taps = conv.weight.shape[2] * conv.weight.shape[3]  # type: ignore[union-attr]
-        total += taps * node.places / source.places * node.words * 64
-    return total / len(table)
+def _chunks(samples: int, steps: int, width: int) -> int:
+    return -(-steps // CHUNK) * -(-samples // (8 * width))

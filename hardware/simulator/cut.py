@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from filopodia.errors import InputError
 from filopodia.hardware.simulator import lanes
 from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.prepared import Prepared
+from filopodia.hardware.simulator.workers import processors
 
-LANES_PER_TILE = 2**14  # steps times samples in a tile: enough to make Python's share small, few enough to stay in caches
-LANES_FROM = 4  # samples in a tile from which kernel S is considered at all
+LANES_PER_TILE = 2**13  # steps times samples in a tile: enough to make Python's share small, few enough to stay in caches
+LANES_FROM = 16  # samples in a tile from which kernel S is considered at all
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def cut(prepared: Prepared, record: frozenset[str], steps: int, samples: int, th
 
     Raises InputError, saying how much would do, where not even one sample fits.
     """
-    threads = threads or len(os.sched_getaffinity(0))
+    threads = threads or processors()
     key = (record, steps, samples, threads, memory)
     if key not in prepared.layouts:
         prepared.layouts[key] = _cut(prepared, *key)

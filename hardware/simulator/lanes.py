@@ -23,6 +23,8 @@ from filopodia.hardware.simulator.simd import caster, greater, loader, select, s
 UNITS = (4, 8, WIDE)  # words per vector: 32, 64 or 128 samples to a tile
 SCRATCH = (SLOTS + PLANES) * WIDE  # words per thread: slots, then the bytes that the bit planes become
 
+IN_TURN = 4  # places that a row serves one after the other: its steps are near, its branches foreseen
+
 SETTING = np.dtype(
     [
         (name, np.int64)
@@ -222,54 +224,55 @@ def _lanes_layer(
     scale, below_one = splat(int32(1 << setting.up), like), splat(int32((1 << setting.fraction) - 1), like)
     none = splat(int32(0), like)
     for group in range(groups):
-        for index in range(places[0], places[1]):
-            place = chosen[uint64(index)]
+        for first in range(places[0], places[1], IN_TURN):
             for row in range(rows[0], rows[1]):
                 constant = splat(int32(constants[row]), like)
                 constant_half = splat(int16(constants[row]), to_half(silent))
-                neuron = uint64(row * places_in_all + place)
-                factor_u = splat(int32(keep_u[neuron if keep_u.size > 1 else uint64(0)]), like)
-                factor_v = splat(int32(keep_v[neuron if keep_v.size > 1 else uint64(0)]), like)
-                offset = splat(int32(bias[neuron if bias.size > 1 else uint64(0)]), like)
-                fires = splat(int32(threshold[neuron if threshold.size > 1 else uint64(0)]), like)
-                u, v = none, none
-                for chunk in range(chunks):
-                    moved = uint64(group * chunks + chunk) * stride
-                    for source in range(bases.shape[0]):
-                        operands[source + 1] = (bases[source, place] + int64(moved)) * setting.unit
-                    add_up(words, program, starts[row], starts[row + 1], operands, width)
-                    ripple(words, pairs, row, operands, width)
-                    transpose(words, planes, numbers, width)
-                    transpose(words, planes + uint64(8) * w, numbers + uint64(8) * w, width)
-                    if total > uint64(16):
-                        transpose(words, planes + uint64(16) * w, numbers + uint64(16) * w, width)
-                    spikes = silent
-                    here = min(8, steps - 8 * chunk)
-                    if simple:
-                        values = (constant_half, scale, factor_v, fraction, below_one, fires)
-                        v, spikes = run_simple(words, numbers, here, v, values, subtract, bounded, width)
-                        here = 0
-                    for t in range(here):
-                        at = numbers + uint64(t) * w
-                        low, high = load_bytes(words, at, width), load_bytes(words, at + uint64(8) * w, width)
+                for index in range(first, min(first + IN_TURN, places[1])):
+                    place = chosen[uint64(index)]
+                    neuron = uint64(row * places_in_all + place)
+                    factor_u = splat(int32(keep_u[neuron if keep_u.size > 1 else uint64(0)]), like)
+                    factor_v = splat(int32(keep_v[neuron if keep_v.size > 1 else uint64(0)]), like)
+                    offset = splat(int32(bias[neuron if bias.size > 1 else uint64(0)]), like)
+                    fires = splat(int32(threshold[neuron if threshold.size > 1 else uint64(0)]), like)
+                    u, v = none, none
+                    for chunk in range(chunks):
+                        moved = uint64(group * chunks + chunk) * stride
+                        for source in range(bases.shape[0]):
+                            operands[source + 1] = (bases[source, place] + int64(moved)) * setting.unit
+                        add_up(words, program, starts[row], starts[row + 1], operands, width)
+                        ripple(words, pairs, row, operands, width)
+                        transpose(words, planes, numbers, width)
+                        transpose(words, planes + uint64(8) * w, numbers + uint64(8) * w, width)
                         if total > uint64(16):
-                            top = to_whole(load_bytes(words, at + uint64(16) * w, width))
-                            a = to_whole(low) | (to_whole(high) << splat(int32(8), like)) | (top << splat(int32(16), like))
-                            a = ((a - constant) << splat(int32(8), like)) >> splat(int32(8), like)
-                        else:
-                            sums = to_half(low) | (to_half(high) << splat(int16(8), to_half(low)))
-                            a = widen(sums - constant_half)
-                        a = a << up
-                        if rounds_down:
-                            a = (a >> down) << splat(int32(6), like)
-                        u = a if memoryless else wrap(decay(u, factor_u) + a)
-                        v = fade(v, factor_v, fraction, below_one) if fades else decay(v, factor_v)
-                        v = hold(v + u + offset)
-                        fired = greater(v, fires)
-                        v = select(fired, v - fires if subtract else none, v)
-                        spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
-                    target = (uint64(out_row[row]) + uint64(out_place[place]) + moved) * unit
-                    store(words, target, spikes)
+                            transpose(words, planes + uint64(16) * w, numbers + uint64(16) * w, width)
+                        spikes = silent
+                        here = min(8, steps - 8 * chunk)
+                        if simple:
+                            values = (constant_half, scale, factor_v, fraction, below_one, fires)
+                            v, spikes = run_simple(words, numbers, here, v, values, subtract, bounded, width)
+                            here = 0
+                        for t in range(here):
+                            at = numbers + uint64(t) * w
+                            low, high = load_bytes(words, at, width), load_bytes(words, at + uint64(8) * w, width)
+                            if total > uint64(16):
+                                top = to_whole(load_bytes(words, at + uint64(16) * w, width))
+                                a = to_whole(low) | (to_whole(high) << splat(int32(8), like)) | (top << splat(int32(16), like))
+                                a = ((a - constant) << splat(int32(8), like)) >> splat(int32(8), like)
+                            else:
+                                sums = to_half(low) | (to_half(high) << splat(int16(8), to_half(low)))
+                                a = widen(sums - constant_half)
+                            a = a << up
+                            if rounds_down:
+                                a = (a >> down) << splat(int32(6), like)
+                            u = a if memoryless else wrap(decay(u, factor_u) + a)
+                            v = fade(v, factor_v, fraction, below_one) if fades else decay(v, factor_v)
+                            v = hold(v + u + offset)
+                            fired = greater(v, fires)
+                            v = select(fired, v - fires if subtract else none, v)
+                            spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
+                        target = (uint64(out_row[row]) + uint64(out_place[place]) + moved) * unit
+                        store(words, target, spikes)
 
 
 def _lanes_count(

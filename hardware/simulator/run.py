@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.hardware.activity import Activity, Counts
-from filopodia.hardware.simulator.cut import Layout, cut
+from filopodia.hardware.simulator.cut import cut
 from filopodia.hardware.simulator.prepared import Prepared
 from filopodia.hardware.simulator.tile import UPDATES, Result, Tile
+from filopodia.hardware.simulator.workers import spread
 
 Progress = Callable[[str, int, int], None]
 
@@ -36,18 +36,10 @@ def run(
         Tile(prepared, given, result, layout, start, min(start + layout.samples, samples), record, counts).run()
         return start
 
-    if layout.tiles > 1:
-        with ThreadPoolExecutor(layout.tiles) as pool:
-            _report(pool.map(one, starts), layout, samples, progress)
-    else:
-        _report(map(one, starts), layout, samples, progress)
-    return _activity(prepared, given, result, record, steps, samples, counts)
-
-
-def _report(done: Iterable[int], layout: Layout, samples: int, progress: Progress | None) -> None:
-    for start in done:
+    for start in spread("tiles", layout.tiles, one, starts):
         if progress is not None:
             progress("simulate", min(start + layout.samples, samples), samples)
+    return _activity(prepared, given, result, record, steps, samples, counts)
 
 
 def _allocate(prepared: Prepared, given: dict[str, NDArray[Any]], record: frozenset[str], steps: int, samples: int) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from filopodia.hardware.simulator.cut import LANES_FROM, Layout
 from filopodia.hardware.simulator.lane_plan import LanePlan
 from filopodia.hardware.simulator.plan import Node
 from filopodia.hardware.simulator.prepared import Prepared
+from filopodia.hardware.simulator.workers import spread
 
 SENT, SYNOPS, UPDATES, MESSAGES = range(4)  # as the fields of `Counts`
 
@@ -178,14 +178,12 @@ class Tile:
     def _share(self, work: Callable[[int, tuple[int, int]], None], size: int) -> None:
         """Call `work` with its number on parts of range(size), on the threads within a tile."""
         parts = min(self.layout.inner, size)
-        if parts == 0:
-            return
-        ranges = [(size * i // parts, size * (i + 1) // parts) for i in range(parts)]
-        if parts == 1:
-            work(0, ranges[0])
-            return
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(work, range(parts), ranges))
+
+        def one(i: int) -> None:
+            work(i, (size * i // parts, size * (i + 1) // parts))
+
+        for _ in spread("parts", parts, one, range(parts)):
+            pass
 
     def _room(self) -> NDArray[np.uint64]:
         """The tile's vectors: first scratch per thread, then the nodes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -16,6 +15,7 @@ import msgspec
 
 from filopodia import __version__
 from filopodia.errors import FileError
+from filopodia.hardware.simulator.workers import processors
 from filopodia.run import RunFolder, write_text
 
 VERSIONED = ("filopodia", "torch", "spikingjelly", "nir", "onnx", "onnxruntime", "numpy", "numba", "scipy", "scikit-learn")
@@ -98,8 +98,7 @@ def machine() -> dict[str, str]:
             if line.startswith("model name"):
                 model = line.partition(":")[2].strip()
                 break
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"cpu": model, "cores": str(cores), "system": f"{platform.system()} {platform.machine()}"}
+    return {"cpu": model, "cores": str(processors()), "system": f"{platform.system()} {platform.machine()}"}
 
 
 def git_revision(folder: Path) -> str:

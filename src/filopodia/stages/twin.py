@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from types import TracebackType
 
 from filopodia.config import Config, save_config
+from filopodia.hardware.simulator.workers import processors
 from filopodia.run import RunFolder, open_run
 from filopodia.stage import Progress, up_to_date
 from filopodia.stages.chain import twin_of, wants_twin
@@ -33,7 +33,7 @@ class TwinTraining:
         if self.wanted:
             twin = open_run(self.folder.twin.path, create=True)
             save_config(twin, self.config)
-            if len(os.sched_getaffinity(0)) > 1 and (self.force or not up_to_date(TRAIN, twin, self.config)):
+            if processors() > 1 and (self.force or not up_to_date(TRAIN, twin, self.config)):
                 command = [sys.executable, "-m", "filopodia", "train", str(twin.path), *(["--force"] if self.force else [])]
                 with self.said.open("wb") as said:
                     self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)

@@ -1,0 +1,142 @@
+"""How close the two kernels come to what this core's own inner loops can do at best.
+
+    python benchmarks/simulator_peak.py [--rounds 5] [--save]
+
+The best is measured, not computed: the same loads, logic, additions and stores on the same short vectors, but at addresses
+known beforehand, operands in the first cache (kernel S) or rows one after the other in the second (kernel G), without lists,
+neurons, packing or counting. Beside it stands a whole `simulate` of one layer, in the units of that loop. CPU time, one
+thread, interleaved, medians of per-round ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import int16, uint64
+from simulator_nets import Shape, interleaved, machine, program
+
+from filopodia.hardware import simulate
+from filopodia.hardware.program import Program
+from filopodia.hardware.simulator.adders import WIDE
+from filopodia.hardware.simulator.compiled import kernel
+from filopodia.hardware.simulator.gather import EIGHT, load_pairs
+from filopodia.hardware.simulator.lanes import load
+from filopodia.hardware.simulator.prepared import prepare
+from filopodia.hardware.simulator.simd import splat, store
+
+SLOTS = 96  # vectors of 128 bytes that the loop of kernel S reads: 12 KiB
+
+
+def _count(words: Any, times: Any, width: Any) -> None:
+    """Kernel S's inner loop, 7:3 counters, `times` times over all slots; results go behind them."""
+    w = uint64(WIDE)
+    for _ in range(times):
+        for i in range(0, SLOTS - 7, 7):
+            at = uint64(i) * w
+            a, b, c = load(words, at, width), load(words, at + w, width), load(words, at + uint64(2) * w, width)
+            d, e, f = (
+                load(words, at + uint64(3) * w, width),
+                load(words, at + uint64(4) * w, width),
+                load(words, at + uint64(5) * w, width),
+            )
+            g = load(words, at + uint64(6) * w, width)
+            left, right = a ^ b, d ^ e
+            two_left, two_right = (a & b) | (left & c), (d & e) | (right & f)
+            left, right = left ^ c, right ^ f
+            either, two_either = left ^ right, two_left ^ two_right
+            two = (left & right) | (either & g)
+            out = uint64(SLOTS + i % 32) * w
+            store(words, out, either ^ g)
+            store(words, out + w, two_either ^ two)
+            store(words, out + uint64(2) * w, (two_left & two_right) | (two_either & two))
+
+
+def _add(weights: Any, rows: Any, sums: Any, width: Any) -> None:
+    """Kernel G's inner loop: rows of 512 weights, one after the other, added to 16-bit sums."""
+    block = uint64(512)
+    first = load_pairs(weights, uint64(0), width)
+    a = first ^ first
+    b = a
+    eight = splat(int16(8), a)
+    for i in range(rows):
+        row = load_pairs(weights, uint64(i) * block, width)
+        a = a + row
+        b = b + (row >> eight)
+    store(sums, uint64(0), a)
+    store(sums, uint64(512), b)
+
+
+count, add = kernel(_count), kernel(_add)
+
+
+def lanes(rounds: int) -> dict[str, float]:
+    """Kernel S, 90 % sparse: the whole call, and what a step costs on top of the same layer at 99.9 %."""
+    found = {}
+    words = np.zeros((SLOTS + 40) * WIDE, np.uint64)
+    per_call = 2000 * len(range(0, SLOTS - 7, 7))
+    for inputs, outputs in ((230, 512), (784, 512), (2048, 2048)):
+        nets = {str(d): program((Shape(outputs, False),), (inputs,), (d,), (0.2, 0.05)) for d in (0.1, 0.001)}
+        given = np.random.default_rng(1).random((64, 128, inputs)) < 0.2
+        sides: dict[str, Callable[[], object]] = {"peak": lambda: count(words, 2000, (0,) * WIDE)}
+        sides |= {d: lambda net=net, given=given: simulate(net, given, record=(), threads=1) for d, net in nets.items()}
+        seconds = interleaved(sides, rounds)
+        steps = {d: 8 * _steps(net) for d, net in nets.items()}
+        peak = float(np.median(seconds["peak"])) / per_call
+        name = f"S, {inputs} to {outputs}, 90 % sparse"
+        found[f"{name}: whole call"] = peak * steps["0.1"] / float(np.median(seconds["0.1"]))
+        each = [(a - b) / (steps["0.1"] - steps["0.001"]) for a, b in zip(seconds["0.1"], seconds["0.001"], strict=True)]
+        found[f"{name}: steps alone"] = peak / float(np.median(each))
+        found["S, peak, ns per step of seven vectors"] = 1e9 * peak
+    return found
+
+
+def _steps(net: Program) -> int:
+    plan = prepare(net).lanes(0, WIDE)
+    assert plan is not None
+    return len(plan.adders.steps)
+
+
+def gather(rounds: int) -> dict[str, float]:
+    """Kernel G, one sample, 784 to 512: the whole call, and what a row costs on top of the same layer without spikes."""
+    found = {}
+    net = program((Shape(512, False),), (784,), (1.0,), (0.05, 0.05))
+    weights, sums = np.zeros(784 * 512 + 64, np.uint8), np.zeros(1024, np.uint8)
+    silent = np.zeros((1000, 1, 784), np.bool_)
+    for rate in (0.05, 0.2):
+        given = np.random.default_rng(1).random(silent.shape) < rate
+        rows = int(given.sum())
+        sides: dict[str, Callable[[], object]] = {
+            "peak": lambda: add(weights, 784, sums, EIGHT),
+            "ours": lambda given=given: simulate(net, given, record=(), threads=1),  # type: ignore[misc]
+            "silent": lambda: simulate(net, silent, record=(), threads=1),
+        }
+        seconds = interleaved(sides, rounds)
+        peak = float(np.median(seconds["peak"])) / 784
+        found[f"G, 784 to 512, {rate:.0%} spikes: whole call"] = peak * rows / float(np.median(seconds["ours"]))
+        each = [(a - b) / rows for a, b in zip(seconds["ours"], seconds["silent"], strict=True)]
+        found[f"G, 784 to 512, {rate:.0%} spikes: rows alone"] = peak / float(np.median(each))
+        found["G, peak, ns per row of 512 weights"] = 1e9 * peak
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/simulator_peak.json")
+    asked = parser.parse_args()
+    figures = lanes(asked.rounds) | gather(asked.rounds)
+    for name, value in figures.items():
+        print(f"{name:64s}{value:.4g}")
+    if asked.save:
+        path = Path(__file__).parent / "results" / "simulator_peak.json"
+        path.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
