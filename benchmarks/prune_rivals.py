@@ -45,8 +45,8 @@ def base_of(data: str) -> TrainConfig:
         return replace(config, epochs=6)
     if data == "mnist-csnn":
         config = recipe("mnist-csnn")
-        config = replace(config, data=replace(config.data, train_samples=10_000), epochs=6)
-        return replace(config, net=replace(config.net, channels=(4, 16), pool=(2, 2), hidden=(64,)))
+        config = replace(config, data=replace(config.data, train_samples=20_000), epochs=6)
+        return replace(config, net=replace(config.net, channels=(8, 32), pool=(2, 2), hidden=(64,)))
     if data == "nmnist":
         config = recipe("nmnist")
         config = replace(config, data=replace(config.data, steps=3), net=replace(config.net, channels=(4, 16), hidden=(64,)))

@@ -26,7 +26,7 @@ from filopodia.prune.cost import CostSTDS
 from filopodia.prune.data import DataSet, load_data
 from filopodia.prune.evaluation import Evaluation, evaluate
 from filopodia.prune.given import checked_config, checked_data
-from filopodia.prune.loop import Run, one_pass, open_run
+from filopodia.prune.loop import Run, one_pass, open_run, steer, steering
 from filopodia.prune.quantized import check_quantizable, input_of
 from filopodia.prune.stds import STDS
 from filopodia.prune.synops import SynopMeter
@@ -163,7 +163,7 @@ def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
     lines, done = folder / TELEMETRY, 0
     if resume and (folder / CHECKPOINT).exists():
         about = load_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, _plain(run.config))
-        run.scaler.load_state_dict(about["scaler"])
+        steer(run, about)
         done = int(about["epoch"])
         if (folder / BEST).exists():
             best.tensors, header = load_tensors(folder / BEST, "best")
@@ -179,7 +179,7 @@ def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
 def _save_epoch(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
     # The line first: after a kill in between, the epoch is run again and resuming drops its old line.
     _tell(folder, run, event, tested)
-    about = {"config": _plain(run.config), "epoch": event.epoch, "scaler": run.scaler.state_dict()}
+    about = {"config": _plain(run.config), "epoch": event.epoch, **steering(run)}
     save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, about)
 
 
