@@ -2,7 +2,7 @@
 
     python benchmarks/export_random.py [--examples 250] [--seed 0] [--save]
 
-Hypothesis draws the networks (`tests/export/random_nets.py`): vectors, sequences and images; single- and multi-step; one or two
+Hypothesis draws the networks (`random_nets.py`): vectors, sequences and images; single- and multi-step; one or two
 inputs, one or two outputs; every module that `to_nir` knows. Each is folded, exported, read back and run in torch, numpy and
 onnxruntime (scan and step), compiled to integers and run in the integer simulator and in integer ONNX. A network with a layer
 used twice cannot be folded, and is compared as it is. `layers whose sums depend on their order` are those that `fold` cannot
@@ -12,16 +12,15 @@ make exact: they read values that are no spikes, so the order of adding may move
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import platform
-import sys
 import time
 import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import random_nets
 import torch
 from export_compare import Compared, compare, short
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -39,20 +38,9 @@ RESULTS = HERE / "results" / "export_random.json"
 STEPS, SAMPLES = 6, 4
 
 
-def random_nets() -> Any:
-    """The module that draws the networks; tests are no package, so it is loaded by path."""
-    spec = importlib.util.spec_from_file_location("random_nets", HERE.parent / "tests" / "export" / "random_nets.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["random_nets"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def everywhere(drawn: Any, number: int) -> tuple[Compared, bool]:
     """A drawn network with weights of seed `number`, compared everywhere; and whether it could be folded."""
-    random_nets().fill(drawn.net, number)
+    random_nets.fill(drawn.net, number)
     shapes = [(STEPS, SAMPLES, *shape) for shape in drawn.shapes]
     sample = tuple(torch.rand(shape) if drawn.analog else (torch.rand(shape) < 0.5).float() for shape in shapes)
     try:
@@ -72,7 +60,7 @@ def measure(examples: int, number: int) -> dict[str, Any]:
     @settings(
         max_examples=examples, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
     )
-    @given(random_nets().nets(), st.integers(0, 2**16))
+    @given(random_nets.nets(), st.integers(0, 2**16))
     def run(drawn: Any, weights: int) -> None:
         found, folded = everywhere(drawn, weights)
         totals.update(networks=1, neuron_steps=found.neuron_steps, spikes=found.spikes, integer_steps=found.integer_steps)

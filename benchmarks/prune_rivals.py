@@ -8,14 +8,13 @@ on other seeds, in a JSON of its own, what was chosen on the first ones.
 
 from __future__ import annotations
 
-import statistics
-
-import matplotlib.pyplot as plt
 import msgspec
 import torch
 from prune_common import RESULTS, Outcome, Series, arguments, machine, summary
 
 from filopodia.prune import DataSet, Samples, TrainConfig, load_data, recipe
+from filopodia.report.curves import Curve, Trained, accuracy_curves
+from filopodia.report.figures import standalone
 
 METHODS = (
     "stds",
@@ -33,7 +32,6 @@ METHODS = (
 # and random as they are. The best is the default, or here.
 SETTINGS: dict[str, dict[str, float]] = {"one_shot_magnitude": {"freeze": 0.5, "end": 0.5}}
 CURVES = ("stds linear", "stds sine", "stds cosine_lr", "soft_threshold cosine_lr")  # other curves than cubic, when asked for
-AXES = {"sparsity": "zero weights, %", "synapse_sparsity": "zero synapses, %", "synops": "SynOps per sample, thousands"}
 
 
 def base_of(data: str) -> TrainConfig:
@@ -47,8 +45,8 @@ def base_of(data: str) -> TrainConfig:
         return replace(config, epochs=6)
     if data == "mnist-csnn":
         config = recipe("mnist-csnn")
-        config = replace(config, data=replace(config.data, train_samples=10_000), epochs=6)
-        return replace(config, net=replace(config.net, channels=(4, 16), pool=(2, 2), hidden=(64,)))
+        config = replace(config, data=replace(config.data, train_samples=20_000), epochs=6)
+        return replace(config, net=replace(config.net, channels=(8, 32), pool=(2, 2), hidden=(64,)))
     if data == "nmnist":
         config = recipe("nmnist")
         config = replace(config, data=replace(config.data, steps=3), net=replace(config.net, channels=(4, 16), hidden=(64,)))
@@ -75,25 +73,19 @@ def configured(base: TrainConfig, method: str, target: float) -> TrainConfig:
 
 
 def picture(benchmark: str, outcomes: list[Outcome]) -> None:
-    """Accuracy against weight sparsity, synapse sparsity and SynOps, a line per method, means and standard deviations."""
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4.5), sharey=True, layout="constrained")
-    methods = dict.fromkeys(outcome.name.rpartition(" ")[0] for outcome in outcomes if outcome.name != "dense")
-    for axis, (field, label) in zip(axes, AXES.items(), strict=True):
-        unit = 1e-3 if field == "synops" else 100.0
-        for index, method in enumerate(methods):
-            names = dict.fromkeys(o.name for o in outcomes if o.name.rpartition(" ")[0] == method)
-            groups = [[o for o in outcomes if o.name == name] for name in names]
-            x = [unit * statistics.mean(getattr(o, field) for o in group) for group in groups]
-            y = [100 * statistics.mean(o.accuracy for o in group) for group in groups]
-            sd = [100 * statistics.stdev(o.accuracy for o in group) if len(group) > 1 else 0.0 for group in groups]
-            style = {"linewidth": 2.5, "zorder": 3} if method.startswith("stds") else {"linewidth": 1.0}
-            axis.errorbar(x, y, sd, marker="o", capsize=2, color=f"C{index}" if index < 10 else "0.4", label=method, **style)
-        axis.set_xlabel(label)
-        axis.grid(alpha=0.3)
-    axes[0].set_ylabel("test accuracy, %")
-    axes[2].set_xscale("log")
-    axes[2].legend(fontsize="small")
-    figure.savefig(RESULTS / f"{benchmark}.svg")
+    """Accuracy against weight sparsity, synapse sparsity and SynOps, as `filopodia compare` draws it."""
+    methods: dict[str, dict[str, list[Trained]]] = {}
+    for one in outcomes:
+        method = one.name if one.name == "dense" else one.name.rpartition(" ")[0].replace("_", " ")
+        sparsities = {"sparsity": one.sparsity, "synapse_sparsity": one.synapse_sparsity}
+        methods.setdefault(method, {}).setdefault(one.name, []).append(
+            Trained(accuracy=one.accuracy, synops=one.synops, **sparsities)
+        )
+    curves = [
+        Curve(label=label, points=tuple(map(tuple, points.values())), level=label == "dense")
+        for label, points in methods.items()
+    ]
+    (RESULTS / f"{benchmark}.svg").write_text(standalone(accuracy_curves(curves, wide=True)))
 
 
 def main() -> None:

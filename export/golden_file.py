@@ -13,7 +13,6 @@ Entries (all readable with `numpy.load(path, allow_pickle=False)`):
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import FileError, InputError
+from filopodia.files import written_whole
 
 FORMAT, VERSION = "filopodia golden", 1
 
@@ -74,15 +74,9 @@ def write_golden(golden: Golden, path: str | Path) -> Path:
     entries |= {f"spikes/{name}": array for name, array in golden.spikes.items()}
     if golden.labels is not None:
         entries["labels"] = golden.labels
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            np.savez_compressed(file, **entries)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    with written_whole(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, **entries)
+    return Path(path)
 
 
 def read_golden(path: str | Path) -> Golden:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 import h5py
 import nir
 import numpy as np
+
+from filopodia.files import written_whole
 
 WHOLE = 2**26  # bytes; larger arrays are cut into chunks
 SMALL = 64  # values; a chunked, compressed data set of fewer costs more than it saves
@@ -21,16 +23,13 @@ def write_nir(graph: nir.NIRGraph, path: str | Path) -> Path:
 
     The file is HDF5 1.10 (2016), half the size of older formats where arrays are small.
     """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(beside, "w", libver=("v110", "v110")) as file:
-            file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
-            _graph(file.create_group("node"), graph)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    whole = io.BytesIO()  # HDF5 crashes the process when it closes a file that it cannot write to the end: a full disk
+    with h5py.File(whole, "w", libver=("v110", "v110")) as file:
+        file.create_dataset("version", data=nir.version, dtype=h5py.string_dtype())
+        _graph(file.create_group("node"), graph)
+    with written_whole(path) as beside:
+        beside.write_bytes(whole.getbuffer())
+    return Path(path)
 
 
 def _graph(group: h5py.Group, graph: nir.NIRGraph) -> None:

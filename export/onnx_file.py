@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from filopodia.errors import FilopodiaError, InputError
+from filopodia.files import written_whole
 from filopodia.hardware.network.build import SPIKING
 
 from .nir_to_torch import NirModule
@@ -60,12 +60,8 @@ def to_onnx(
 def save(model: onnx.ModelProto, path: str | Path) -> Path:
     """Write a model beside its place, then move it there."""
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as beside:
         beside.write_bytes(model.SerializeToString())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

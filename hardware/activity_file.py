@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import FileError, InputError
+from filopodia.files import written_whole
 from filopodia.hardware.activity import Activity, Counts
 
 FORMAT = "filopodia activity"
@@ -54,15 +54,8 @@ def save_activity(activity: Activity, path: str | Path) -> None:
             entries[f"states/{state}/{name}"] = x
     for name, counts in activity.counts.items():
         entries[f"counts/{name}"] = np.stack([getattr(counts, event) for event in EVENTS])
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with beside.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **entries)
-        beside.replace(path)
-    except OSError as error:
-        raise FileError(f"cannot be written: {error.strerror}", where=str(path)) from None
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_whole(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **entries)
 
 
 def load_activity(path: str | Path) -> Activity:

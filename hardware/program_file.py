@@ -6,8 +6,6 @@ Header: {"format": "filopodia program", "version": 1, ...}. Arrays that several 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import FileError, InputError
+from filopodia.files import written_whole
 from filopodia.hardware.program import Connection, Conv, Core, Dense, Input, Layer, Program, Sparse, Synapses
 
 FORMAT = "filopodia program"
@@ -53,20 +52,8 @@ def save_program(program: Program, path: str | Path) -> None:
         "cores": [_core_header(core, arrays) for core in program.cores],
         "metadata": _plain(program.metadata, "metadata"),
     }
-    target = Path(path)
-    try:
-        handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise FileError(f"cannot write: {error.strerror}", where=str(target)) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays.stored)  # type: ignore[arg-type]
-        os.replace(beside, target)
-    except BaseException as error:
-        Path(beside).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise FileError(f"cannot write: {error.strerror}", where=str(target)) from None
-        raise
+    with written_whole(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays.stored)  # type: ignore[arg-type]
 
 
 def load_program(path: str | Path) -> Program:

@@ -24,6 +24,16 @@ def attach(module: nn.Module, name: str, spine: nn.Module, *, where: str = "") -
 
     Raises UnsupportedError if the tensor carries a parametrization already.
     """
+    check_plain(module, name, where)
+    parametrize.register_parametrization(module, name, spine, unsafe=True)
+    # register_parametrization made a class for this one module, so this changes no other.
+    type(module).__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
+    type(module).__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
+    return theta_of(module, name)
+
+
+def check_plain(module: nn.Module, name: str, where: str = "") -> None:
+    """Raise UnsupportedError if the tensor carries a parametrization already."""
     if parametrize.is_parametrized(module, name):
         raise UnsupportedError(
             "is parametrized already",
@@ -31,11 +41,6 @@ def attach(module: nn.Module, name: str, spine: nn.Module, *, where: str = "") -
             allowed="a plain parameter",
             fix="finalize() the other pruner first, or remove_parametrizations()",
         )
-    parametrize.register_parametrization(module, name, spine, unsafe=True)
-    # register_parametrization made a class for this one module, so this changes no other.
-    type(module).__reduce_ex__ = _reduce  # type: ignore[method-assign, assignment]
-    type(module).__deepcopy__ = _deepcopy  # type: ignore[attr-defined]
-    return theta_of(module, name)
 
 
 def detach(module: nn.Module, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from filopodia.errors import FileError
+from filopodia.errors import FileError, FilopodiaError
+from filopodia.files import written_whole
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
@@ -26,9 +26,8 @@ VERSION = 1
 def save_tensors(tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: Path, kind: str) -> None:
     """Write tensors and a JSON description to `path`, never half."""
     header = json.dumps({"format": f"filopodia {kind}", "version": VERSION, **about})
-    beside = path.with_name(path.name + f".{os.getpid()}.part")
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside, {"filopodia": header})
-    os.replace(beside, path)
+    with written_whole(path, SafetensorError) as beside:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside, {"filopodia": header})
 
 
 def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -41,7 +40,12 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise FileError(f"cannot be read ({error})", where=str(path), allowed="a complete safetensors file") from error
-    about = json.loads(header) if header else {}
+    try:
+        about = json.loads(header or "{}")
+    except ValueError:
+        about = None
+    if not isinstance(about, dict):
+        raise FileError("a damaged header", where=str(path), allowed=f"filopodia {kind} version {VERSION}")
     if about.get("format") != f"filopodia {kind}" or about.get("version") != VERSION:
         found = f"{about.get('format', 'no filopodia header')} version {about.get('version', '–')}"
         raise FileError(found, where=str(path), allowed=f"filopodia {kind} version {VERSION}")
@@ -113,10 +117,33 @@ def save_checkpoint(path: Path, net: nn.Module, optimizer: Optimizer, pruner: Pr
 def load_checkpoint(
     path: Path, net: nn.Module, optimizer: Optimizer, pruner: Pruner | None, config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Put a checkpoint back into fresh objects of the same run and return its header; FileError if it is of another run."""
+    """Put a checkpoint back into fresh objects of the same run and return its header; FileError if it is of another run, or
+    damaged."""
     tensors, about = load_tensors(path, "checkpoint")
-    if about["config"] != config:
+    if about.get("config") != config:
         raise FileError("made with another configuration", where=str(path), fix="train into a fresh run folder")
+    try:
+        _put_back(tensors, about, net, optimizer, pruner, str(path))
+    except FilopodiaError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        fix = "train afresh, into another run folder or without this file"
+        raise FileError(
+            f"damaged ({type(error).__name__}: {error})", where=str(path), allowed="as it was saved", fix=fix
+        ) from error
+    return about
+
+
+def _put_back(
+    tensors: Mapping[str, Tensor],
+    about: Mapping[str, Any],
+    net: nn.Module,
+    optimizer: Optimizer,
+    pruner: Pruner | None,
+    where: str,
+) -> None:
+    """What `load_checkpoint` does with what it read; raises all sorts of errors for a file that was tampered with."""
+    int(about["epoch"]), dict(about["scaler"])
     state: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "pruner": {}, "measured": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
@@ -127,10 +154,16 @@ def load_checkpoint(
             layer, _, key = name.rpartition(".")
             spines[layer][key] = tensor
         pruner.load_state_dict({**about["pruner"], "spines": spines, "tensors": state["measured"]})
-    load_into(net, state["model"], str(path))
+    load_into(net, state["model"], where)
     values: dict[int, dict[str, Any]] = {}
     for name, value in [*state["optimizer"].items(), *about["optimizer"]["scalars"].items()]:
         index, _, key = name.partition(".")
         values.setdefault(int(index), {})[key] = value
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, kept in values.items():
+        for key, value in kept.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape != parameters[index].shape:
+                raise ValueError(f"optimizer {index} {key} of shape {list(value.shape)}")
+    if len({frozenset(kept) for kept in values.values()}) > 1:
+        raise KeyError("a part of the optimizer's state")
     optimizer.load_state_dict({"state": values, "param_groups": about["optimizer"]["groups"]})
-    return about

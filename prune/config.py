@@ -133,6 +133,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     synop_penalty: NonNegative = 0.0
     """Added to the loss: this times the synaptic operations behind the hidden neurons, over those of a dense network that fires
     always. Unlike `rate_penalty` it weighs each spike by the synapses that live behind it."""
+    synop_budget: NonNegative = 0.0
+    """Synaptic operations per sample, all layers, that the strength of this penalty is steered to while training (instead of
+    the constant `synop_penalty`), whatever the pruner and its target; 0 leaves this out."""
     validation: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     """Share of the training samples held out to choose the epoch whose weights are kept, among those at the target sparsity;
     0 keeps the last epoch's."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
+from filopodia.arguments import not_negative, number, share
 from filopodia.errors import InputError, TrainingError
 from filopodia.prune.pruner import Layers, PrunedWeight
 from filopodia.prune.schedule import Shape
@@ -27,7 +28,7 @@ from filopodia.prune.synops import SynopMeter, expansion, uses
 
 BOUND = 2.0  # layers' scales stay within 1/BOUND and BOUND: a dear layer is often a small one that nothing works without
 MEMORY = 0.8  # of the running mean of spike counts, from one control point to the next
-LANDINGS, LANDED = 6, 0.005  # tries to land on a SynOps target, and the relative error that is good enough
+LANDINGS, LANDED = 10, 0.005  # tries to land on a SynOps target, and the relative error that is good enough
 SPARE = 1.1  # SynOps aimed at while training, over the target: rates still move, and in the end a mask can only shrink
 
 
@@ -61,12 +62,11 @@ class CostSTDS(STDS):
     ) -> None:
         if (target_synapse_sparsity is None) == (target_synops is None):
             raise InputError("none or both given", where="target_synapse_sparsity, target_synops", allowed="exactly one")
-        if target_synapse_sparsity is not None and not 0.0 < target_synapse_sparsity < 1.0:
-            raise InputError(f"found {target_synapse_sparsity}", where="target_synapse_sparsity", allowed="between 0 and 1")
-        if target_synops is not None and not target_synops > 0.0:
-            raise InputError(f"found {target_synops}", where="target_synops", allowed="more than 0")
-        if not weighting >= 0.0:
-            raise InputError(f"found {weighting}", where="weighting", allowed="0 or more")
+        if target_synapse_sparsity is not None:
+            target_synapse_sparsity = share(target_synapse_sparsity, "target_synapse_sparsity")
+        if target_synops is not None:
+            target_synops = number(target_synops, "target_synops", above=0.0, allowed="more than 0")
+        weighting = not_negative(weighting, "weighting")
         super().__init__(
             model,
             optimizer=optimizer,
@@ -113,25 +113,35 @@ class CostSTDS(STDS):
         """Drop the smallest weights until the synops in eval mode are the target's; returns them. Needs the frozen masks.
 
         `measure` returns the counts of a SynopMeter over the present network. Dropping synapses changes the spikes behind
-        them, so the budget of the next try is corrected by what the last one came to; within LANDED of the target it is done.
+        them, so the first tries correct the budget by what the last one came to. A single weight of a convolution can move
+        the firing of everything behind it, and then that correction jumps to and fro over the target: once one try came out
+        above and one below, the budgets between are halved. The nearest try counts; within LANDED of the target it is done.
         """
         self.counts = dict(measure())
         if self.synops_target is None or self.cost() <= self.synops_target:
             return self.cost()
+        target = self.synops_target
         whole = [(weight.theta.clone(), weight.weight() != 0) for weight in self.weights]
-        before, budget, landed = dict(self.counts), self.synops_target, 0.0
-        for _ in range(LANDINGS):
+        before = dict(self.counts)
+
+        def attempt(budget: float) -> float:
             for weight, (theta, mask) in zip(self.weights, whole, strict=True):
                 weight.theta.copy_(theta)
                 weight.spine.mask = mask
             self.counts = before
             self._shrink(budget)
             self.counts = dict(measure())
-            landed = self.cost()
-            if abs(landed / self.synops_target - 1.0) <= LANDED:
-                break
-            budget *= self.synops_target / max(landed, 1e-9)
-        return landed
+            return self.cost()
+
+        budget = target
+        tried: dict[float, float] = {}  # budget -> what it came to
+        while len(tried) < LANDINGS:
+            tried[budget] = attempt(budget)
+            if abs(tried[budget] / target - 1.0) <= LANDED:
+                return tried[budget]
+            below, above = ({b for b, landed in tried.items() if (landed <= target) == under} for under in (True, False))
+            budget = (max(below) + min(above)) / 2 if below and above else budget * target / max(tried[budget], 1e-9)
+        return attempt(min(tried, key=lambda b: abs(tried[b] - target)))
 
     def finalize(self) -> nn.Module:
         """As STDS."""

@@ -21,6 +21,14 @@ class World:
         """This process's part of a batch; the parts of all processes make it up."""
         return batch if self.size == 1 else batch.tensor_split(self.size)[self.rank]
 
+    def total(self, part: Tensor, device: torch.device) -> Tensor:
+        """The sum over all processes of what each holds."""
+        if self.size == 1:
+            return part
+        whole = part.to(device, copy=True)
+        distributed.all_reduce(whole)
+        return whole
+
     def wrap(self, net: nn.Module) -> nn.Module:
         """`net` with its gradients averaged over the processes; itself when alone.
 

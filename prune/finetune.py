@@ -10,7 +10,7 @@ import msgspec
 from torch.amp.grad_scaler import GradScaler
 
 from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint
-from filopodia.prune.loop import Run, make_optimizer
+from filopodia.prune.loop import Run, make_optimizer, steer, steering
 from filopodia.prune.quantized import Quantized, input_of, quantize_aware
 
 CHECKPOINT = "quantized.safetensors"
@@ -47,10 +47,10 @@ def epochs_saved(folder: Path, config: dict[str, Any]) -> int:
 def resume(folder: Path, run: Run, config: dict[str, Any]) -> None:
     """Take back the network and the optimizer of the second part."""
     about = load_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, None, config)
-    run.scaler.load_state_dict(about["scaler"])
+    steer(run, about)
 
 
 def save(folder: Path, run: Run, config: dict[str, Any], epoch: int) -> None:
     """Write the second part's checkpoint after its epoch 1, 2, …"""
-    about = {"config": config, "epoch": epoch, "scaler": run.scaler.state_dict()}
+    about = {"config": config, "epoch": epoch, **steering(run)}
     save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, None, about)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from filopodia.errors import ConfigError, TrainingError
+from filopodia.prune.budget import SynopBudget
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.data import DataSet, Samples, info
 from filopodia.prune.distributed import World, world
@@ -24,6 +27,7 @@ from filopodia.prune.methods import make_pruner
 from filopodia.prune.nets import build_net
 from filopodia.prune.pruner import Pruner
 from filopodia.prune.repeated import RepeatedInput
+from filopodia.prune.schedule import Schedule
 from filopodia.prune.synops import SynopPenalty
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -42,6 +46,7 @@ class Run:
     wrapped: nn.Module
     optimizer: Optimizer
     pruner: Pruner | None
+    budget: SynopBudget | None
     scaler: GradScaler
     device: torch.device
     world: World
@@ -57,12 +62,27 @@ def open_run(config: TrainConfig, data: DataSet) -> Run:
     torch.manual_seed(config.seed)
     net = build_net(config).to(device)
     optimizer = make_optimizer(net, config)
-    pruner = make_pruner(net, optimizer, config, math.ceil(len(learned) / config.batch_size) * config.epochs)
+    total_steps = math.ceil(len(learned) / config.batch_size) * config.epochs
+    pruner, budget = make_pruner(net, optimizer, config, total_steps), make_budget(config, total_steps)
     if place.size > 1 and device.type == "cuda":
         net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
     scaler = GradScaler(device.type, enabled=config.precision == "fp16")
     classes = info(config.data.name).classes
-    return Run(config, classes, learned, validation, data.test, net, place.wrap(net), optimizer, pruner, scaler, device, place)
+    return Run(
+        config, classes, learned, validation, data.test, net, place.wrap(net), optimizer, pruner, budget, scaler, device, place
+    )
+
+
+def steering(run: Run) -> dict[str, Any]:
+    """What a checkpoint must hold beside network, optimizer and pruner."""
+    return {"scaler": run.scaler.state_dict(), "budget": run.budget and run.budget.state_dict()}
+
+
+def steer(run: Run, state: Mapping[str, Any]) -> None:
+    """Take it back."""
+    run.scaler.load_state_dict(state["scaler"])
+    if run.budget is not None:
+        run.budget.load_state_dict(state["budget"])
 
 
 def pick_device(name: str, place: World) -> torch.device:
@@ -96,6 +116,19 @@ def make_optimizer(net: nn.Module, config: TrainConfig) -> Optimizer:
     return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
+def make_budget(config: TrainConfig, total_steps: int) -> SynopBudget | None:
+    """What keeps the budget of synops, if there is one; ConfigError if something else is to steer the same."""
+    if not config.synop_budget:
+        return None
+    for where, given in (("synop_penalty", config.synop_penalty), ("target_synops", config.prune.target_synops)):
+        if given:
+            raise ConfigError(
+                f"both {where} and synop_budget given", where=where, allowed="one of them", fix=f"leave {where} 0"
+            )
+    start, end = round(config.prune.start * total_steps), round(config.prune.end * total_steps)
+    return SynopBudget(config.synop_budget, Schedule(config.prune.schedule, start, max(end, start + 1)), total_steps)
+
+
 def learning_rate(config: TrainConfig, progress: float) -> float:
     """The learning rate at `progress`, the share of all optimizer steps taken."""
     if config.lr_schedule == "constant":
@@ -116,7 +149,7 @@ def one_pass(run: Run, epoch: int) -> tuple[float, float]:
     config, run_batches = run.config, batches(run, epoch)
     run.wrapped.train()
     first, total = (epoch - 1) * len(run_batches), config.epochs * len(run_batches)
-    sums = torch.zeros(2, dtype=torch.float64)
+    sums = torch.zeros(3, dtype=torch.float64)
     for step, batch in enumerate(run_batches, first):
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate(config, step / total)
@@ -125,15 +158,15 @@ def one_pass(run: Run, epoch: int) -> tuple[float, float]:
         images = flip(images, torch.default_generator) if config.data.flip else images
         labels = run.learned.labels[batch]
         run.optimizer.zero_grad()
-        sums += torch.tensor(_gradients(run, images, labels, f"epoch {epoch}, optimizer step {step + 1}"))
+        found = torch.tensor(_gradients(run, images, labels, f"epoch {epoch}, optimizer step {step + 1}"), dtype=torch.float64)
+        sums += found
         run.scaler.step(run.optimizer)
         run.scaler.update()
         if run.pruner is not None:
             run.pruner.step()
-    if run.world.size > 1:
-        sums = sums.to(run.device)
-        torch.distributed.all_reduce(sums)
-    loss, right = sums.tolist()
+        if run.budget is not None:
+            run.budget.spend(float(run.world.total(found[2], run.device)) / len(labels))
+    loss, right, _ = run.world.total(sums, run.device).tolist()
     return loss / len(run.learned), right / len(run.learned)
 
 
@@ -144,10 +177,11 @@ def batches(run: Run, epoch: int) -> tuple[Tensor, ...]:
     return tuple(torch.split(order, run.config.batch_size))
 
 
-def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[float, float]:
-    """Leave the gradient of one whole batch; the summed loss and the right answers of this process's share of it."""
+def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[float, float, float]:
+    """Leave the gradient of one whole batch; summed loss, right answers and (under a budget) synops of this process's share."""
     config = run.config
-    loss_sum, right = 0.0, 0.0
+    loss_sum, right, spent = 0.0, 0.0, 0.0
+    penalty = config.synop_penalty if run.budget is None else run.budget.strength
     parts = zip(
         run.world.share(images).tensor_split(config.accumulate),
         run.world.share(labels).tensor_split(config.accumulate),
@@ -156,8 +190,8 @@ def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[fl
     repeats = config.data.encoding == "direct" and config.data.steps > 1
     repeated = RepeatedInput(run.net) if repeats else nullcontext()
     firing = FiringMeter(run.net) if config.rate_penalty else nullcontext()
-    working = SynopPenalty(run.net) if config.synop_penalty else nullcontext()
-    with repeated, FusedNeurons(run.net), firing as meter, working as synops:
+    working = SynopPenalty(run.net) if penalty else nullcontext()
+    with firing as meter, working as synops, repeated, FusedNeurons(run.net):  # repeated last, so that synops sees all steps
         for some, wanted in parts:
             if not len(wanted):
                 continue
@@ -167,18 +201,19 @@ def _gradients(run: Run, images: Tensor, labels: Tensor, where: str) -> tuple[fl
                 rates = readout(run.wrapped(spikes), run.classes).float()
             loss = loss_of(rates, wanted, config)
             objective = loss if meter is None else loss + config.rate_penalty * meter.hidden()
-            objective = objective if synops is None else objective + config.synop_penalty * synops.share()
+            objective = objective if synops is None else objective + penalty * synops.share()
             functional.reset_net(run.net)
             # Averages of parts weigh by their samples; DistributedDataParallel divides by the processes.
             run.scaler.scale(objective * (len(wanted) * run.world.size / len(labels))).backward()
             _check("loss", objective.detach(), where)
             loss_sum += float(loss.detach()) * len(wanted)
             right += float((rates.argmax(1) == wanted).sum())
+            spent += 0.0 if run.budget is None or synops is None else synops.spent()
     if not run.scaler.is_enabled():  # a scaler meets infinite gradients by itself and skips the step
         # Spikes are 0 or 1 even after an overflow, so the loss can look sound when the gradient no longer is.
         size = torch.nn.utils.get_total_norm([p.grad for p in run.net.parameters() if p.grad is not None])
         _check("gradient's size", size, where)
-    return loss_sum, right
+    return loss_sum, right, spent
 
 
 def _check(what: str, value: Tensor, where: str) -> None:

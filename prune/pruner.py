@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Required, TypedDict
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
+from filopodia.arguments import whole
 from filopodia.errors import FileError, InputError, TrainingError, UnsupportedError
-from filopodia.prune.attach import WEIGHTED, attach, detach, spine_of, theta_of
+from filopodia.prune.attach import WEIGHTED, attach, check_plain, detach, spine_of, theta_of
 from filopodia.prune.theta import SpineSize
 
 Layers = Sequence[str | type[nn.Module]] | Callable[[str, nn.Module], bool] | None
@@ -59,11 +60,13 @@ def choose_layers(model: nn.Module, layers: Layers, dense: Sequence[str]) -> lis
     Linear and Conv. `dense`: patterns of layers left alone. Raises InputError for a pattern or type that fits no layer, or if
     nothing is left.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"a {type(model).__name__}", where="model", allowed="a torch.nn.Module")
     weighted: list[tuple[str, nn.Module]] = [
         (name, module) for name, module in model.named_modules() if isinstance(module, WEIGHTED)
     ]
     names = [name for name, _ in weighted]
-    patterns = [*dense, *([] if layers is None or callable(layers) else layers)]
+    patterns = [*_patterns(dense, "dense"), *([] if layers is None or callable(layers) else _patterns(layers, "layers"))]
     for pattern in patterns:
         if not any(_fits(pattern, name, module) for name, module in weighted):
             raise InputError(
@@ -89,8 +92,48 @@ def choose_layers(model: nn.Module, layers: Layers, dense: Sequence[str]) -> lis
     return chosen
 
 
+def _patterns(given: Any, where: str) -> list[str | type[nn.Module]]:
+    """The names, patterns and types in a list; InputError for anything else."""
+    allowed = 'a list of names, patterns ("conv*") and module types'
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"found {given!r}", where=where, allowed=allowed, fix=f"{where}=[{given!r}]")
+    patterns = list(given)
+    for one in patterns:
+        if not isinstance(one, str if where == "dense" else str | type):
+            raise InputError(
+                f"found {one!r}", where=where, allowed='names and patterns ("conv*")' if where == "dense" else allowed
+            )
+    return patterns
+
+
 def _fits(pattern: str | type[nn.Module], name: str, module: nn.Module) -> bool:
     return fnmatchcase(name, pattern) if isinstance(pattern, str) else isinstance(module, pattern)
+
+
+def steps_of(total_steps: Any) -> int:
+    """`total_steps`, checked."""
+    fix = "optimizer steps per epoch × epochs, rounded up where batches are accumulated"
+    return whole(total_steps, "total_steps", allowed="a whole number of at least 1 optimizer step", fix=fix)
+
+
+def check_trained(chosen: Sequence[tuple[str, nn.Module]], optimizer: Optimizer | None) -> None:
+    """Raise InputError unless the weights are numbers, and trained by the optimizer where there is one."""
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise InputError(f"a {type(optimizer).__name__}", where="optimizer", allowed="a torch optimizer, or None")
+    for name, module in chosen:
+        if not torch.isfinite(module.weight).all():  # type: ignore[arg-type]
+            raise InputError("values that are not finite", where=f"weight of {name}", allowed="numbers", fix="train anew")
+    if optimizer is not None:
+        trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        if missing := [name for name, module in chosen if id(module.weight) not in trained]:
+            raise untrained(missing)
+
+
+def untrained(names: Sequence[str]) -> InputError:
+    """The error for an optimizer that is another model's, or of a part of this one."""
+    shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    fix = 'give the optimizer of this model; layers that are not to be trained: dense=["name"]'
+    return InputError(f"does not train {shown}", where="optimizer", allowed="one that trains every pruned weight", fix=fix)
 
 
 class Pruner(ABC):
@@ -110,9 +153,11 @@ class Pruner(ABC):
         layers: Layers = None,
         dense: Sequence[str] = (),
     ) -> None:
-        if total_steps < 1:
-            raise InputError(f"found {total_steps}", where="total_steps", allowed="at least 1 optimizer step")
+        total_steps = steps_of(total_steps)
         chosen = choose_layers(model, layers, dense)
+        for name, module in chosen:  # all before the first is changed
+            check_plain(module, "weight", name)
+        check_trained(chosen, optimizer)
         self.model, self.optimizer, self.total_steps, self.steps = model, optimizer, total_steps, 0
         for name, module in chosen:
             attach(module, "weight", self.make_spine(module.weight), where=name)  # type: ignore[arg-type]
@@ -129,6 +174,10 @@ class Pruner(ABC):
 
     def step(self) -> None:
         """Count one optimizer step and prune accordingly. Raises TrainingError past `total_steps`, before any change."""
+        if not self.weights:
+            raise TrainingError(
+                "is finalized: nothing is left to prune", where="pruner.step()", fix="finalize() after the last step"
+            )
         if self.steps >= self.total_steps:
             raise TrainingError(
                 f"step {self.steps + 1} of {self.total_steps}",
@@ -175,12 +224,16 @@ class Pruner(ABC):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state; FileError if it is another method's, or of other layers."""
+        """Take over a state; FileError, before any change, if it is damaged, another method's, or of other layers."""
+        known = state if isinstance(state, Mapping) else {}
         for key, here in (("method", type(self).__name__), ("total_steps", self.total_steps)):
-            if state[key] != here:
+            if key in known and known[key] != here:
                 raise FileError(
                     f"{key} {state[key]}", where="pruner state", allowed=str(here), fix="resume with the same settings"
                 )
+        if missing := [key for key in self.state_dict() if key not in known]:
+            allowed = "what state_dict() of a pruner of this method gave"
+            raise FileError(f"lacks {', '.join(missing)}", where="pruner state", allowed=allowed)
         if list(state["spines"]) != [weight.name for weight in self.weights]:
             raise FileError(
                 f"layers {', '.join(state['spines'])}",
@@ -188,6 +241,15 @@ class Pruner(ABC):
                 allowed=", ".join(weight.name for weight in self.weights),
                 fix="resume with the architecture and layers the state was saved with",
             )
+        for weight in self.weights:
+            shapes = {key: tuple(value.shape) for key, value in state["spines"][weight.name].items()}
+            if shapes.get("mask", tuple(weight.theta.shape)) != tuple(weight.theta.shape):
+                raise FileError(
+                    f"a mask of shape {list(shapes['mask'])}",
+                    where=f"pruner state, {weight.name}",
+                    allowed=str(list(weight.theta.shape)),
+                    fix="resume with the architecture the state was saved with",
+                )
         self.steps = state["steps"]
         for weight in self.weights:
             weight.spine.load_state_dict(state["spines"][weight.name])

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from filopodia.errors import InputError
-from filopodia.prune.pruner import Layers, PrunedWeight, Pruner, smallest
+from filopodia.arguments import not_negative, number, share, whole
+from filopodia.errors import InputError, TrainingError
+from filopodia.prune.pruner import Layers, PrunedWeight, Pruner, choose_layers, smallest, steps_of, untrained
 from filopodia.prune.schedule import Schedule, Shape
 
 SAMPLE = 1 << 16  # spines looked at to place a threshold between control points; the last one looks at all
@@ -61,27 +62,32 @@ class STDS(Pruner):
         if len(given) > 1:
             raise InputError(f"{len(given)} of them given", where="target_sparsity, threshold, strength", allowed="exactly one")
         target = 0.95 if not given else target_sparsity
-        if target is not None and not 0.0 < target < 1.0:
-            raise InputError(f"found {target}", where="target_sparsity", allowed="more than 0 and less than 1")
-        for name, value in (("threshold", threshold), ("strength", strength)):
-            if value is not None and not value >= 0.0:
-                raise InputError(f"found {value}", where=name, allowed="0 or more")
+        target = None if target is None else share(target, "target_sparsity")
+        threshold = None if threshold is None else not_negative(threshold, "threshold")
+        strength = None if strength is None else not_negative(strength, "strength")
+        total_steps = steps_of(total_steps)
         if strength is not None and optimizer is None:
             raise InputError("no optimizer given", where="strength", fix="STDS(model, optimizer=optimizer, strength=…)")
         freeze = 0.75 if freeze is None and target is not None else freeze
         end = (0.6 if target is not None else 1.0) if end is None else end
-        if not 0.0 <= start < end <= (freeze or 1.0) <= 1.0:
+        start, end = number(start, "start"), number(end, "end")
+        if not 0.0 <= start < end <= (1.0 if freeze is None else number(freeze, "freeze")) <= 1.0:
             raise InputError(f"{start}, {end}, {freeze}", where="start, end, freeze", allowed="0 <= start < end <= freeze <= 1")
-        if control_every < 1:
-            raise InputError(f"found {control_every}", where="control_every", allowed="1 or more steps")
-        super().__init__(model, optimizer=optimizer, total_steps=total_steps, layers=layers, dense=dense)
-        names = [weight.name for weight in self.weights]
-        for name in scales or {}:
+        whole(control_every, "control_every", allowed="1 or more steps")
+        first, last = round(start * total_steps), max(round(end * total_steps), round(start * total_steps) + 1)
+        curve = Schedule(schedule or ("cubic" if target is not None else "sine"), first, last)
+        if inverse_start and (threshold is None or curve.shape != "constant"):
+            raise InputError(
+                "the threshold does not start at D", where="inverse_start", allowed='threshold=D, schedule="constant"'
+            )
+        names = [name for name, _ in choose_layers(model, layers, dense)]
+        for name, scale in (scales or {}).items():
             if name not in names:
                 raise InputError(f"no pruned layer {name!r}", where="scales", allowed=", ".join(names))
+            number(scale, f"scales of {name}", above=0.0)
+        super().__init__(model, optimizer=optimizer, total_steps=total_steps, layers=layers, dense=dense)
         self.target, self.threshold, self.strength_asked = target, threshold, strength
-        first, last = round(start * total_steps), max(round(end * total_steps), round(start * total_steps) + 1)
-        self.schedule = Schedule(schedule or ("cubic" if target is not None else "sine"), first, last)
+        self.schedule = curve
         self.freeze_step = None if freeze is None else max(round(freeze * total_steps), 1)
         self.scales = {name: (scales or {}).get(name, 1.0) for name in names}
         self.groups = [(weight,) for weight in self.weights] if per_layer else [self.weights]
@@ -91,14 +97,10 @@ class STDS(Pruner):
         self.from_d, self.to_d, self.d = ([0.0] * len(self.groups) for _ in range(3))
         if threshold is not None and self.schedule.shape == "constant":
             self._set([threshold])
-            if inverse_start:
-                with torch.no_grad():
-                    for weight in self.weights:
-                        weight.theta.copy_(weight.spine.right_inverse(weight.theta))
-        elif inverse_start:
-            raise InputError(
-                "the threshold does not start at D", where="inverse_start", allowed='threshold=D, schedule="constant"'
-            )
+        if inverse_start:
+            with torch.no_grad():
+                for weight in self.weights:
+                    weight.theta.copy_(weight.spine.right_inverse(weight.theta))
 
     def advance(self) -> None:
         """Move the threshold to its value after this step; freeze when it is time."""
@@ -124,6 +126,7 @@ class STDS(Pruner):
         masks: dict[str, torch.Tensor] = {}
         for index, group in enumerate(self.groups):
             scores = [self._score(weight) for weight in group]
+            self._check(scores, group)
             kept = self._keep(group, scores)
             # The threshold that goes with this mask, so that no kept weight starts at zero.
             dropped = [score[~mask] for score, mask in zip(scores, kept, strict=True)]
@@ -158,8 +161,18 @@ class STDS(Pruner):
         assert self.target is not None
         stride = max(1, sum(weight.theta.numel() for weight in group) // SAMPLE)
         scores = torch.cat([self._sample(weight, stride) for weight in group])
+        self._check([scores], group)
         rank = round(self.target * progress * scores.numel())
         return float(scores.kthvalue(rank).values) if rank else 0.0
+
+    def _check(self, scores: Sequence[torch.Tensor], group: Sequence[PrunedWeight]) -> None:
+        """Raise TrainingError where a spine that is looked at is no number: no threshold has a meaning for it."""
+        if not all(bool(torch.isfinite(score).all()) for score in scores):
+            raise TrainingError(
+                f"weights of {', '.join(weight.name for weight in group[:3])} are not finite",
+                where=f"pruner, step {self.steps}",
+                fix="stop on a loss that is not a number, before optimizer.step(); go on from the last good checkpoint",
+            )
 
     def _keep(self, group: Sequence[PrunedWeight], scores: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The group's masks at the end."""
@@ -189,9 +202,7 @@ class STDS(Pruner):
         for group in self.optimizer.param_groups:
             if any(parameter is theta for parameter in group["params"]):
                 return float(group["lr"])
-        raise InputError(
-            f"does not train {self.weights[0].name}", where="optimizer", fix="give STDS the optimizer of this model"
-        )
+        raise untrained([self.weights[0].name])
 
     def extra_state(self) -> dict[str, Any]:
         """The controller: Σlr, the control point and its thresholds."""

@@ -126,12 +126,12 @@ class SynopPenalty(SynopMeter):
     """Counts the synops of the forward pass with their gradient, so that a loss can hold them down where they arise.
 
     A neuron's spike weighs as many synapses as live behind it, now; the layer that is fed with data has no gradient and is
-    left out.
+    counted, not held down.
     """
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__(net)
-        self._spent, self._most = list[Tensor](), 0.0
+        self._spent, self._fed, self._most = list[Tensor](), 0.0, 0.0
 
     def share(self) -> Tensor:
         """The synops over those of a dense network whose neurons fire in every step; in [0, 1], with gradient.
@@ -140,17 +140,23 @@ class SynopPenalty(SynopMeter):
         """
         return sum(self._spent, torch.zeros(())) / max(self._most, 1.0)
 
+    def spent(self) -> float:
+        """The synops of the last forward pass, summed over its samples; those of the layer fed with data included."""
+        return float(sum(part.detach() for part in self._spent)) + self._fed
+
     def _begin(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         super()._begin(module, inputs)
-        self._spent, self._most = [], 0.0
+        self._spent, self._fed, self._most = [], 0.0, 0.0
 
     def _arrive(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
-        if not x.requires_grad:
-            return
         shape = input_shape(module, x)
         alive = _theta(module) != 0
         spikes = x.reshape(-1, *shape)
+        if not x.requires_grad:
+            used = (spikes != 0).sum(0, dtype=torch.float32) * fan_out(module, alive, tuple(shape))
+            self._fed += float(used.sum()) * self._pooled
+            return
         self._spent.append((spikes.sum(0) * fan_out(module, alive, tuple(shape))).sum() * self._pooled)
         every = fan_out(module, torch.ones_like(alive), tuple(shape))
         self._most += float(every.sum()) * len(spikes) * self._pooled

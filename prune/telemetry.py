@@ -85,6 +85,22 @@ def synapse_sparsity(tested: Evaluation) -> float:
     return 1.0 - sum(cost.nonzero_synapses for cost in tested.costs.values()) / synapses
 
 
+def weight_sparsity(tested: Evaluation) -> float:
+    """Zero weights over all weights of the weighted layers."""
+    weights = sum(cost.weights for cost in tested.costs.values())
+    return 1.0 - sum(cost.nonzero_weights for cost in tested.costs.values()) / weights
+
+
+def totals(tested: Evaluation) -> dict[str, float]:
+    """What the header of weights.safetensors says of the finished network, under the names that telemetry.jsonl uses."""
+    return {
+        "test_accuracy": tested.accuracy,
+        "ConnectionSparsity": weight_sparsity(tested),
+        "synapse_sparsity": synapse_sparsity(tested),
+        "synops": sum(cost.synops for cost in tested.costs.values()),
+    }
+
+
 def record(event: Epoch, tested: Evaluation, net: nn.Module, steps: int) -> dict[str, Any]:
     """One line of telemetry.jsonl: the epoch, a block per layer, and NeuroBench's metrics under NeuroBench's names.
 
@@ -92,7 +108,6 @@ def record(event: Epoch, tested: Evaluation, net: nn.Module, steps: int) -> dict
     """
     costs = tested.costs
     spikes = sum(rate * tested.neurons[name] for name, rate in tested.firing_rates.items())
-    weights = sum(cost.weights for cost in costs.values())
     layers = {
         name: {
             **asdict(cost),
@@ -106,7 +121,7 @@ def record(event: Epoch, tested: Evaluation, net: nn.Module, steps: int) -> dict
         **asdict(event),
         "layers": layers,
         "Footprint": sum(t.numel() * t.element_size() for t in net.state_dict().values()),
-        "ConnectionSparsity": 1.0 - sum(cost.nonzero_weights for cost in costs.values()) / weights,
+        "ConnectionSparsity": weight_sparsity(tested),
         "ActivationSparsity": 1.0 - spikes / sum(tested.neurons.values()),
         "SynapticOperations": {
             "Effective_MACs": sum(cost.synops for cost in costs.values() if cost.analog),

@@ -17,17 +17,20 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from filopodia.errors import FileError
+from filopodia.files import written_whole
 from filopodia.prune import finetune
 from filopodia.prune.checkpoint import load_checkpoint, load_tensors, save_checkpoint, save_tensors, save_weights
 from filopodia.prune.config import TrainConfig
 from filopodia.prune.cost import CostSTDS
 from filopodia.prune.data import DataSet, load_data
 from filopodia.prune.evaluation import Evaluation, evaluate
-from filopodia.prune.loop import Run, one_pass, open_run
+from filopodia.prune.given import checked_config, checked_data
+from filopodia.prune.loop import Run, one_pass, open_run, steer, steering
 from filopodia.prune.quantized import check_quantizable, input_of
 from filopodia.prune.stds import STDS
 from filopodia.prune.synops import SynopMeter
-from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard
+from filopodia.prune.telemetry import Census, Epoch, record, synapse_sparsity, to_tensorboard, totals
 
 WEIGHTS, CHECKPOINT, BEST, TELEMETRY = "weights.safetensors", "checkpoint.safetensors", "best.safetensors", "telemetry.jsonl"
 
@@ -51,10 +54,12 @@ def train(
     With `quantize_epochs`, that network is trained on in fixed point and returned so (`quantize_aware`).
     With a `run_folder`: a line of `telemetry.jsonl` and `checkpoint.safetensors` after every epoch, `weights.safetensors` at
     the end. `resume=True` goes on from the checkpoint there, if there is one; FileError if it is of another configuration.
+    ConfigError and InputError for a configuration or data that cannot be; FileError where the folder cannot be written.
     TrainingError when the loss or its gradient is not a number; the last checkpoint stays. Under `torchrun` the processes
     share every batch and process 0 writes.
     """
-    run = open_run(config, load_data(config.data) if data is None else data)
+    config = checked_config(config)
+    run = open_run(config, load_data(config.data) if data is None else checked_data(data, config))
     folder = None if run_folder is None else Path(run_folder)
     writes = folder is not None and run.world.rank == 0
     if config.quantize_epochs:
@@ -84,9 +89,9 @@ def train(
     if config.quantize_epochs:
         yield from _finetune(run, folder, pruned, resume and done == config.epochs)
     if folder and writes:
-        accuracy = evaluate(run.net, run.test, config.data, run.classes).accuracy
+        tested = evaluate(run.net, run.test, config.data, run.classes)
         kept = config.epochs + config.quantize_epochs if config.quantize_epochs or not best.epoch else best.epoch
-        about = {"config": _plain(config), "epoch": kept, "test_accuracy": accuracy}
+        about = {"config": _plain(config), "epoch": kept, **totals(tested)}
         save_weights(run.net, folder / WEIGHTS, about)
     return run.net.eval()
 
@@ -151,34 +156,41 @@ def _one_epoch(run: Run, census: Census, epoch: int) -> tuple[Epoch, Evaluation]
 
 def _open_folder(folder: Path, run: Run, best: _Best, resume: bool) -> int:
     """Make the folder ready and return how many epochs are done: 0, or what a checkpoint of this configuration says."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot be a run folder ({error.strerror})", where=str(folder), fix="give another place") from None
     lines, done = folder / TELEMETRY, 0
     if resume and (folder / CHECKPOINT).exists():
         about = load_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, _plain(run.config))
-        run.scaler.load_state_dict(about["scaler"])
+        steer(run, about)
         done = int(about["epoch"])
         if (folder / BEST).exists():
             best.tensors, header = load_tensors(folder / BEST, "best")
             best.epoch, best.accuracy = header["epoch"], header["accuracy"]
     if run.world.rank == 0:
         told = done + (finetune.epochs_saved(folder, _plain(run.config)) if done == run.config.epochs else 0)
-        kept = lines.read_text().splitlines(keepends=True)[:told] if lines.exists() else []
-        lines.write_text("".join(kept))
+        kept = lines.read_bytes().splitlines(keepends=True)[:told] if lines.exists() else []
+        with written_whole(lines) as beside:
+            beside.write_bytes(b"".join(kept))
     return done
 
 
 def _save_epoch(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
     # The line first: after a kill in between, the epoch is run again and resuming drops its old line.
     _tell(folder, run, event, tested)
-    about = {"config": _plain(run.config), "epoch": event.epoch, "scaler": run.scaler.state_dict()}
+    about = {"config": _plain(run.config), "epoch": event.epoch, **steering(run)}
     save_checkpoint(folder / CHECKPOINT, run.net, run.optimizer, run.pruner, about)
 
 
 def _tell(folder: Path, run: Run, event: Epoch, tested: Evaluation) -> None:
     """A line of telemetry.jsonl, and TensorBoard's if asked for."""
     told = record(event, tested, run.net, run.config.data.steps)
-    with (folder / TELEMETRY).open("a") as lines:
-        lines.write(json.dumps(told) + "\n")
+    try:
+        with (folder / TELEMETRY).open("a") as lines:
+            lines.write(json.dumps(told) + "\n")
+    except OSError as error:
+        raise FileError(f"cannot be written ({error.strerror})", where=str(folder / TELEMETRY), fix="make room") from error
     if run.config.tensorboard:
         to_tensorboard(told, folder)
 

@@ -9,8 +9,9 @@ import pytest
 
 from filopodia.config import Config
 from filopodia.errors import FileError
+from filopodia.files import written_whole
 from filopodia.provenance import load_provenance
-from filopodia.run import RunFolder, fingerprint, open_run, write_text, written_whole
+from filopodia.run import RunFolder, fingerprint, open_run, write_text
 from filopodia.stage import Progress, Stage, StageSkipped, execute
 
 

@@ -75,7 +75,7 @@ def record(network: Network, lowered: Lowered, spikes: Any, encoded: Mapping[str
 
 
 def calibrate(neurons: Population, lowered: Lowered, frame: Frame, golden: Golden, measured: bool) -> QuantizedLayer:
-    """The rounding of one layer with the fewest wrong spikes; reports them over the golden ones as `mismatch`."""
+    """The rounding of one layer with the fewest wrong spikes; reports their share as `mismatch` (see `Wrong`)."""
     incoming = lowered.into(neurons.name)
     heard = [golden.sent.get(p.source) for p in incoming]
     frame = replace(frame, steps=golden.steps)
@@ -86,28 +86,27 @@ def calibrate(neurons: Population, lowered: Lowered, frame: Frame, golden: Golde
         frame = replace(frame, largest_sum=trial.largest_sum(quantize(neurons, incoming, frame), frame) * MARGIN)
     if neurons.name not in golden.sent:
         return quantize(neurons, incoming, frame)
-    best: tuple[float, QuantizedLayer] | None = None
+    best: tuple[Wrong, QuantizedLayer] | None = None
     for choice in _tried(neurons, lowered, frame):
         made = quantize(neurons, incoming, frame, choice)
-        mismatch = trial.mismatch(made, frame)
-        if best is None or mismatch < best[0]:
-            best = (mismatch, made)
-        if mismatch == 0:
+        wrong = trial.wrong(made, frame)
+        if best is None or wrong.places < best[0].places:
+            best = (wrong, made)
+        if wrong.places == 0:
             break
     assert best is not None
     for improve in (_other_decay, _adapted):
-        better = improve(neurons, best[1], frame, golden) if best[0] > 0 else None
-        mismatch = trial.mismatch(better, frame) if better is not None else 1.0
-        if better is not None and mismatch < best[0]:
-            best = (mismatch, better)
-    return replace(best[1], report={**best[1].report, "mismatch": best[0]})
+        better = improve(neurons, best[1], frame, golden) if best[0].places else None
+        if better is not None and (wrong := trial.wrong(better, frame)).places < best[0].places:
+            best = (wrong, better)
+    return replace(best[1], report={**best[1].report, "mismatch": best[0].share})
 
 
 def measured(made: QuantizedLayer, lowered: Lowered, neurons: Population, frame: Frame, golden: Golden) -> QuantizedLayer:
-    """The layer, with the share of spikes in which it differs from the golden ones in its report, where these are known."""
+    """The layer, with its wrong spikes against the golden ones in its report as `mismatch`, where these are known."""
     if neurons.name not in golden.sent or any(p.source not in golden.sent for p in lowered.into(neurons.name)):
         return made
-    mismatch = _Trial(lowered, neurons, golden).mismatch(made, frame)
+    mismatch = _Trial(lowered, neurons, golden).wrong(made, frame).share
     return replace(made, report={**made.report, "mismatch": mismatch})
 
 
@@ -174,6 +173,19 @@ def _tried(neurons: Population, lowered: Lowered, frame: Frame) -> list[Choice]:
     return tried
 
 
+@dataclass(frozen=True)
+class Wrong:
+    """How far a layer in integers is from the golden spikes: `places` (steps x samples x neurons) where they differ, and
+    `either`, where one fired or both. `share` is what `verify` calls the share of spikes that differ."""
+
+    places: int
+    either: int
+
+    @property
+    def share(self) -> float:
+        return self.places / max(1, self.either)
+
+
 class _Trial:
     """One layer on its own, fed with golden spikes."""
 
@@ -198,13 +210,12 @@ class _Trial:
         inputs = tuple(Input(name, shape, bits[name]) for name, shape in self.shapes.items())
         return Program(inputs, (made.layer,), tuple(connections), (made.layer.name,))
 
-    def mismatch(self, made: QuantizedLayer, frame: Frame) -> float:
-        """Places where the integer layer and the float one differ, over the float one's spikes."""
+    def wrong(self, made: QuantizedLayer, frame: Frame) -> Wrong:
+        """Where the integer layer and the float one differ."""
         assert self.expected is not None
-        ran = self._run(made, frame, "spikes").spikes[made.layer.name]
         expected = self.expected[:, : self.used]
-        wrong = int(np.count_nonzero(ran.reshape(expected.shape) != expected))
-        return wrong / max(1, int(np.count_nonzero(expected)))
+        ran = self._run(made, frame, "spikes").spikes[made.layer.name].reshape(expected.shape)
+        return Wrong(int(np.count_nonzero(ran != expected)), int(np.count_nonzero((ran != 0) | (expected != 0))))
 
     def largest_sum(self, made: QuantizedLayer, frame: Frame) -> float:
         """The largest input sum, in the network's units."""

@@ -130,7 +130,7 @@ def integers(
         for part in made.connections:
             bits = options.graded[part.projection.source].bits if part.projection.source in options.graded else 0
             connections.append(encode(part, timed.delay(part.projection), bits, chip))
-    _scales_kept(options, reports)
+    _scales_kept(network, options, reports)
     program = Program(
         inputs=tuple(
             Input(name, tuple(shape), options.graded[name].bits if name in options.graded else 0)
@@ -195,16 +195,21 @@ def _with_reset(lowered: Lowered, reset: Reset) -> Lowered:
     return replace(lowered, populations={name: replace(p, reset="zero") for name, p in lowered.populations.items()})
 
 
-def _scales_kept(options: Options, reports: Mapping[str, Any]) -> None:
-    """Raise InputError for a scale that was asked for and had to be lowered."""
-    for name, asked in options.scales.items():
-        if reports[name]["scale"] < asked:
-            raise InputError(
-                f"a scale of {asked:g}, at which a field would overflow",
-                where=f"scales: {name}",
-                allowed=f"up to {reports[name]['scale']:g}",
-                fix="leave it out, and the best one that fits is chosen",
-            )
+def _scales_kept(network: Network, options: Options, reports: Mapping[str, Any]) -> None:
+    """Raise InputError for a scale that the caller or the network's file asked for, and that had to be lowered."""
+    for name, report in reports.items():
+        asked = _asked(network, options, name)
+        if asked is None or report["scale"] >= asked.scale:
+            continue
+        fits = f"{report['scale'] * (1 - 1e-5):.6g}"  # rounded up, it would be refused too
+        if name in options.scales:
+            where, fix = f"scales: {name}", "leave it out, and the best one that fits is chosen"
+        else:
+            where = f"{name}: the scale in the network's metadata, which it was trained for"
+            fix = f'sums="measured" may make room; scales={{"{name}": {fits}}} gives up what was trained'
+        raise InputError(
+            f"a scale of {asked.scale:g}, at which a field would overflow", where=where, allowed=f"up to {fits}", fix=fix
+        )
 
 
 def _no_graded_relays(timed: Timed, options: Options) -> None:

@@ -21,6 +21,7 @@ from filopodia.hardware.compiler import scale as scales
 from filopodia.hardware.compiler.lower import Projection
 from filopodia.hardware.compiler.maps import ConvMap, LinearMap, MatrixMap
 from filopodia.hardware.compiler.neurons import Population
+from filopodia.hardware.layer_fields import BIAS_EXP_LIMIT, BIAS_LIMIT, VTH_LIMIT
 from filopodia.hardware.program import Layer
 
 Integers = Any
@@ -125,10 +126,10 @@ def requantized(
 def _layer(neurons: Population, connections: tuple[QuantizedConnection, ...], choice: Choice) -> QuantizedLayer:
     scale = choice.scale
     wanted = neurons.bias * scale
-    whole = _multiples(wanted, 1.0) and float(np.max(np.abs(wanted), initial=0)) <= scales.BIAS_LIMIT
+    whole = _multiples(wanted, 1.0) and float(np.max(np.abs(wanted), initial=0)) <= BIAS_LIMIT
     bias_exp = 6 if whole else _bias_exponent(wanted)
     ties = whole and (not neurons.leaks or _multiples(wanted, 2.0 ** (1 + min((c.exp for c in connections), default=0))))
-    bias = np.clip(np.rint(wanted * 2.0 ** (6 - bias_exp)), -scales.BIAS_LIMIT, scales.BIAS_LIMIT)
+    bias = np.clip(np.rint(wanted * 2.0 ** (6 - bias_exp)), -BIAS_LIMIT, BIAS_LIMIT)
     vth = _threshold(neurons, scale, ties)
     dv = _decay(neurons, vth, choice.decay)
     du = np.clip(4095 - np.rint(4096 * neurons.keep_u), 0, 4095)
@@ -179,7 +180,7 @@ def _threshold(neurons: Population, scale: float, ties: bool) -> NDArray[np.floa
     off the grid of the weights there are no ties to speak of, and the nearest threshold is taken.
     """
     if not neurons.spikes:
-        return np.asarray(float(scales.VTH_LIMIT))
+        return np.asarray(float(VTH_LIMIT))
     wanted, leaks = neurons.threshold * scale, neurons.leaks
     if not ties:
         vth = np.rint(wanted)
@@ -192,7 +193,7 @@ def _threshold(neurons: Population, scale: float, ties: bool) -> NDArray[np.floa
         vth = np.floor(wanted * (1 + 1e-9))
     else:
         vth = np.ceil(wanted * (1 - 1e-9)) - 1
-    return np.asarray(np.clip(vth, 0, scales.VTH_LIMIT))
+    return np.asarray(np.clip(vth, 0, VTH_LIMIT))
 
 
 def _integers(projection: Projection, choice: Choice, wide: bool) -> list[QuantizedConnection]:
@@ -241,8 +242,8 @@ def _bias_exponent(wanted: NDArray[np.float64]) -> int:
     largest = float(np.max(np.abs(wanted), initial=0))
     if largest == 0:
         return 6
-    fits = (exp for exp in range(scales.BIAS_EXP_LIMIT) if largest * 2.0 ** (6 - exp) <= scales.BIAS_LIMIT)
-    return next(fits, scales.BIAS_EXP_LIMIT)
+    fits = (exp for exp in range(BIAS_EXP_LIMIT) if largest * 2.0 ** (6 - exp) <= BIAS_LIMIT)
+    return next(fits, BIAS_EXP_LIMIT)
 
 
 def _largest_sum(incoming: Sequence[Projection], frame: Frame) -> float:

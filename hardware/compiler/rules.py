@@ -11,11 +11,10 @@ import numpy as np
 
 from filopodia.errors import Violation
 from filopodia.hardware.chip import Chip
-from filopodia.hardware.compiler.scale import BIAS_EXP_LIMIT, SUM_LIMIT, VTH_LIMIT, WEIGHT_LIMIT
+from filopodia.hardware.compiler.scale import SUM_LIMIT, WEIGHT_LIMIT
+from filopodia.hardware.layer_fields import neuron_fields_in_range
 from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.bounds import largest_sums, stored
-
-LAVA_FIELDS = "Lava 0.10.0, lif/models.py: PyLifModelBitAcc docstring"
 
 Rule = Callable[[Program, Chip], Iterator[Violation]]
 
@@ -23,29 +22,6 @@ Rule = Callable[[Program, Chip], Iterator[Violation]]
 def check(program: Program, chip: Chip) -> tuple[Violation, ...]:
     """Every rule that a program breaks on a chip, placement aside."""
     return (*neuron_fields_in_range(program), *(violation for rule in RULES for violation in rule(program, chip)))
-
-
-def neuron_fields_in_range(program: Program) -> Iterator[Violation]:
-    """Decays 0..4095 (12 bits), thresholds 0..2^17 - 1, bias mantissas within +-4095, bias exponents 0..7."""
-    for layer in program.layers:
-        fields = (
-            ("du", layer.du, 0, 4095),
-            ("dv", layer.dv, 0, 4095),
-            ("vth", layer.vth, 0, VTH_LIMIT),
-            ("bias", layer.bias, -4096, 4095),
-            ("bias_exp", np.asarray(layer.bias_exp), 0, BIAS_EXP_LIMIT),
-        )
-        for name, values, low, high in fields:
-            if values.size and (values.min() < low or values.max() > high):
-                worst = int(values.max() if values.max() > high else values.min())
-                yield Violation(
-                    name,
-                    layer.name,
-                    str(worst),
-                    f"{low}..{high}",
-                    LAVA_FIELDS,
-                    "compile from the float network, which scales the layer",
-                )
 
 
 def weights_even(program: Program, chip: Chip) -> Iterator[Violation]:

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.compiler.lower import Projection
 from filopodia.hardware.compiler.neurons import Population
+from filopodia.hardware.layer_fields import BIAS_EXP_LIMIT, BIAS_LIMIT, VTH_LIMIT
 
 WEIGHT_LIMIT = 254
 WEIGHT_EXP_LIMIT = 7
 SUM_LIMIT = 2**15 - 1
-VTH_LIMIT = 2**17 - 1
-BIAS_LIMIT = 2**12 - 1
-BIAS_EXP_LIMIT = 7
 FINE_THRESHOLD = 4096
 """Units that a threshold should have where v leaves the grid of the weights: ties and rounded biases then decide little."""
 

@@ -9,14 +9,15 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from filopodia.arguments import number
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.lava.exchange import Actors, RunCfg, check_board, check_shared_memory, collect, prepare, write
 from filopodia.hardware.lava.follow import LavaStopped, follow
-from filopodia.hardware.lava.plan import STATES
 from filopodia.hardware.lava.process import Worker
 from filopodia.hardware.lava.python import LavaPython, find_python, uv_binary
 from filopodia.hardware.program import Program
+from filopodia.hardware.simulator.settings import check_progress, checked_record
 
 __all__ = ["LavaStopped", "run_lava", "run_many"]
 
@@ -67,13 +68,12 @@ def run_many(
     threads of one process instead, with Lava's compiler, runtime, channels and models unchanged: three times as fast for
     many small programs.
     """
-    deadline = time.monotonic() + time_limit_s
-    unknown = [name for name in record if name not in STATES]
-    if isinstance(record, str) or unknown:
-        raise InputError(f"record {record!r}", where="run_lava", allowed="any of " + ", ".join(f'"{name}"' for name in STATES))
+    deadline = time.monotonic() + number(time_limit_s, "run_lava: time_limit_s", above=0.0, allowed="seconds, more than 0")
+    kept = checked_record(record, "run_lava")
+    check_progress(progress, "run_lava")
     if run_cfg not in get_args(RunCfg):
         raise InputError(f"run_cfg {run_cfg!r}", where="run_lava", allowed=" or ".join(get_args(RunCfg)))
-    runs = [prepare(program, spikes, frozenset(record), f"job{k}") for k, (program, spikes) in enumerate(cases)]
+    runs = [prepare(program, spikes, kept, f"job{k}") for k, (program, spikes) in enumerate(cases)]
     if run_cfg == "Loihi2HwCfg":
         check_board(runs)
     check_shared_memory(runs)

@@ -35,14 +35,43 @@ def named(names: tuple[str, ...], given: Any, where: str = "spikes") -> dict[str
     if isinstance(given, Mapping):
         if set(given) != set(names):
             raise InputError(f"arrays for {', '.join(map(str, given)) or 'nothing'}", where=where, allowed=", ".join(names))
-        return {name: np.asarray(given[name]) for name in names}
+        return {name: _array(given[name], f"{where} for input {name}") for name in names}
     if len(names) != 1:
         raise InputError(
             f"one array for {len(names)} inputs",
             where=where,
             allowed="a mapping from input name to array: " + ", ".join(names),
         )
-    return {names[0]: np.asarray(given)}
+    return {names[0]: _array(given, where)}
+
+
+def numbers(names: tuple[str, ...], given: Any) -> dict[str, NDArray[Any]]:
+    """The arrays that a network in float32 is fed with, by input name. Raises InputError for values that float32 cannot hold;
+    NaN, and shapes, are the network's to refuse."""
+    arrays = named(names, given)
+    largest = np.finfo(np.float32).max
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size and np.abs(array).max() > largest:
+            raise InputError(
+                f"values up to {np.abs(array).max()}",
+                where=f"spikes for input {name}",
+                allowed=f"float32: {-largest} to {largest}",
+            )
+    return arrays
+
+
+def _array(given: Any, where: str) -> NDArray[Any]:
+    """Whatever numpy can make an array of, tensors of torch among it."""
+    try:
+        return np.asarray(given)
+    except Exception as error:  # lists of unequal lengths, tensors on a GPU or with a gradient: each has its own kind of error
+        reason = str(error).partition(". ")[0]
+        raise InputError(
+            f"a {type(given).__name__} that is no array ({reason})",
+            where=where,
+            allowed="one block of numbers [T, N, …]",
+            fix="of a torch tensor take .detach().cpu().numpy(); pad lists to one length",
+        ) from error
 
 
 def check_shape(name: str, shape: tuple[int, ...], array: NDArray[Any]) -> None:

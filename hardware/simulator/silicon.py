@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filopodia.errors import ChipLimitError, Violation
-from filopodia.hardware.compiler.rules import neuron_fields_in_range
+from filopodia.hardware.layer_fields import neuron_fields_in_range
 from filopodia.hardware.program import Connection, Layer, Program, Sparse
 from filopodia.hardware.simulator.bounds import largest_sums, stored
 from filopodia.hardware.simulator.reference import Int32, Int64, acting, decay, fire, shift

@@ -9,14 +9,14 @@ from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Program
-from filopodia.hardware.simulator.inputs import messages
+from filopodia.hardware.simulator.inputs import messages, numbers
+from filopodia.hardware.simulator.settings import check_progress, checked_memory, checked_record, checked_threads
 
 Progress = Callable[[str, int, int], None]
 
 Arithmetic = Literal["lava", "loihi"]
 
 ARITHMETICS = get_args(Arithmetic)
-RECORDS = ("spikes", "u", "v")
 
 
 def simulate(
@@ -41,14 +41,11 @@ def simulate(
     A program's arrays are read-only from its first simulation on: to change a weight, build another program.
 
     Raises InputError, before any work, for input of the wrong shape, type or range, NaN, T = 0 or N = 0, for a program
-    whose arrays do not fit, for an unknown record or arithmetic, and for a memory bound that cannot hold the result and one
+    whose arrays do not fit, for settings of another type or range, and for a memory bound that cannot hold the result and one
     sample. In Loihi's arithmetic, raises ChipLimitError for numbers that the chip's fields cannot hold.
     """
-    unknown = [name for name in record if name not in RECORDS]
-    if isinstance(record, str) or unknown:
-        raise InputError(f"record {record!r}", where="simulate", allowed="any of " + ", ".join(f'"{name}"' for name in RECORDS))
-    if threads is not None and threads < 1:
-        raise InputError(f"threads {threads}", where="simulate", allowed="at least 1, or None for all processors")
+    kept, threads, memory = checked_record(record), checked_threads(threads), checked_memory(memory)
+    check_progress(progress)
     if arithmetic not in ARITHMETICS:
         raise InputError(f"arithmetic {arithmetic!r}", where="simulate", allowed=" or ".join(ARITHMETICS))
     if isinstance(source, Network):
@@ -56,7 +53,8 @@ def simulate(
             raise InputError(f"arithmetic {arithmetic!r} for a network in floats", where="simulate", fix="compile it first")
         from filopodia.hardware.network import simulate_network
 
-        return simulate_network(source, spikes, record=record, threads=threads, memory=memory, progress=progress)
+        given = numbers(source.inputs, spikes)
+        return simulate_network(source, given, record=kept, threads=threads, memory=memory, progress=progress)
     if not isinstance(source, Program):
         raise InputError(
             f"a {type(source).__name__}",
@@ -67,7 +65,7 @@ def simulate(
     from filopodia.hardware.simulator import run
     from filopodia.hardware.simulator.prepared import prepare
 
-    given, kept = messages(source.inputs, spikes), frozenset(record)
+    given = messages(source.inputs, spikes)
     if arithmetic == "loihi":
         from filopodia.hardware.simulator.on_silicon import run_on_silicon
 

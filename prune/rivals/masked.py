@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from filopodia.arguments import number, share, whole
 from filopodia.errors import InputError
 from filopodia.prune.pruner import Common, Pruner, smallest
 
@@ -40,12 +41,10 @@ class Masked(Pruner):
         every: int = 20,
         **common: Unpack[Common],
     ) -> None:
-        if not 0.0 < target_sparsity < 1.0:
-            raise InputError(f"found {target_sparsity}", where="target_sparsity", allowed="more than 0 and less than 1")
-        if not 0.0 <= start <= end <= 1.0:
+        target_sparsity = share(target_sparsity, "target_sparsity")
+        if not 0.0 <= number(start, "start") <= number(end, "end") <= 1.0:
             raise InputError(f"{start}, {end}", where="start, end", allowed="0 <= start <= end <= 1")
-        if every < 1:
-            raise InputError(f"found {every}", where="every", allowed="1 or more steps")
+        whole(every, "every", allowed="1 or more steps")
         super().__init__(model, optimizer=optimizer, **common)
         self.target, self.every = target_sparsity, every
         self.first, self.last = round(start * self.total_steps), max(round(end * self.total_steps), 1)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from filopodia.arguments import number, share
 from filopodia.errors import InputError
 from filopodia.prune.pruner import Common, Pruner, smallest
 from filopodia.prune.theta import SpineSize
@@ -58,9 +59,8 @@ class UPR(Pruner):
         freeze: float = 0.75,
         **common: Unpack[Common],
     ) -> None:
-        if not 0.0 < target_sparsity < 1.0:
-            raise InputError(f"found {target_sparsity}", where="target_sparsity", allowed="more than 0 and less than 1")
-        if not 0.0 < freeze <= 1.0:
+        target_sparsity = share(target_sparsity, "target_sparsity")
+        if not 0.0 < number(freeze, "freeze") <= 1.0:
             raise InputError(f"found {freeze}", where="freeze", allowed="more than 0 and at most 1")
         super().__init__(model, optimizer=optimizer, **common)
         self.target, self.penalty = target_sparsity, penalty

@@ -5,6 +5,8 @@ Defaults are overridden by a TOML file (or the run folder's own config.toml), an
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -120,7 +122,8 @@ def load_config(path: Path) -> Config:
     try:
         return msgspec.toml.decode(text, type=Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(described(error), where=str(path), allowed=allowed_near(error)) from None
+        found = described(error, msgspec.toml.decode(text))
+        raise ConfigError(found, where=str(path), allowed=allowed_near(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"not valid TOML ({error})", where=str(path)) from None
 
@@ -138,17 +141,25 @@ def save_config(folder: RunFolder, config: Config) -> None:
 
 def checked(settings: S) -> S:
     """The same settings with every value checked against its type and bounds; flags come unchecked. Raises ConfigError."""
+    tree = msgspec.to_builtins(settings)
     try:
-        return msgspec.convert(msgspec.to_builtins(settings), type=type(settings))
+        return msgspec.convert(tree, type=type(settings))
     except msgspec.ValidationError as error:
-        raise ConfigError(described(error), where="command line") from None
+        raise ConfigError(described(error, tree), where="command line") from None
 
 
-def described(error: msgspec.ValidationError) -> str:
-    """msgspec's message with its `$.train.epochs` written as the key a user knows."""
+def described(error: msgspec.ValidationError, tree: Any) -> str:
+    """msgspec's message with its `$.train.epochs` written as the key a user knows, and what `tree` has there: "epochs = 0:
+    expected `int` >= 1"."""
     text, _, path = str(error).partition(" - at `")
     key = path.rstrip("`").removeprefix("$").lstrip(".")
-    return f"{key}: {text[0].lower()}{text[1:]}" if key else text
+    if not key:
+        return text
+    value = tree
+    for part in re.findall(r"[^.\[\]]+", key):
+        value = value[int(part)] if isinstance(value, list | tuple) else value[part]
+    shown = "" if isinstance(value, Mapping) else f" = {value!r}"
+    return f"{key}{shown}: {text[0].lower()}{text[1:]}"
 
 
 def allowed_near(error: msgspec.ValidationError) -> str:

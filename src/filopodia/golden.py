@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,10 +59,13 @@ def messages(program: Program, golden: Golden) -> Any:
     return hardware.analog_messages(program, golden.spikes) if program.metadata.get("graded") else golden.spikes
 
 
-def adopt_spikes(source: Path, target: Path, shape: tuple[int, ...] | None = None) -> None:
+def adopt_spikes(
+    source: Path, target: Path, shape: tuple[int, ...] | None = None, check: Callable[[NDArray[Any]], object] | None = None
+) -> None:
     """Make golden.npz from a user's own spikes: an .npy array [T, N, *shape], or an .npz with "input" and, if known, "labels".
 
-    `shape` is the network's input where it is known. Raises FileError for anything else, with `target` left as it was.
+    `shape` is the network's input where it is known, `check` raises for values that it cannot take. Raises FileError for
+    anything else, with `target` left as it was.
     """
     from filopodia import export
 
@@ -83,6 +87,12 @@ def adopt_spikes(source: Path, target: Path, shape: tuple[int, ...] | None = Non
     if shape is not None and spikes.shape[2:] != shape:
         allowed = f"[T, N, {', '.join(map(str, shape))}], as the network takes it"
         raise FileError(f"shape {list(spikes.shape)}", where=str(source), allowed=allowed)
+    if spikes.dtype.kind not in "buif" or 0 in spikes.shape[:2] or not np.isfinite(spikes).all():
+        found = f"{spikes.dtype} of shape {list(spikes.shape)}"
+        found = f"{found}, with values that are not finite" if spikes.dtype.kind == "f" and 0 not in spikes.shape[:2] else found
+        raise FileError(found, where=str(source), allowed="finite numbers, at least 1 step and 1 sample")
+    if check is not None:
+        check(spikes)
     given = spikes.astype(np.uint8) if spikes.dtype == np.bool_ else spikes
     fired = {name.removeprefix("spikes/"): values for name, values in entries.items() if name.startswith("spikes/")}
     export.write_golden(export.Golden({"input": given}, fired, {}, entries.get("labels")), target)

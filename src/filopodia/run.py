@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filopodia.errors import FileError
+from filopodia.files import written_whole
 
 # What each file is, and the verb that writes it: for messages that say which step is missing.
 FILES = {
@@ -71,20 +69,6 @@ def open_run(path: Path, *, create: bool = False) -> RunFolder:
     elif not path.is_dir():
         raise FileError("no such run folder", where=str(path), fix="`filopodia run` or `filopodia train` makes one")
     return RunFolder(path)
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, renamed to `path` on success and removed on failure: never half a file.
-
-    The temporary name keeps the suffix, since numpy and nir choose the format by it.
-    """
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,6 +10,8 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
+from filopodia.cli import main
+
 Command = Callable[..., "CompletedProcess[str]"]
 
 
@@ -119,6 +121,39 @@ def test_wrong_input_shape(command: Command, folder: Path) -> None:
         command("simulate", folder, "--spikes", folder.parent / "wrong.npy", cwd=folder), "[4, 2, 1, 5, 5]", "[T, N, 1, 8, 8]"
     )
     untouched(folder, before)
+
+
+SPIKES = np.ones((4, 2, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("spikes", "word"),
+    [
+        (SPIKES * np.nan, "not finite"),
+        (SPIKES * np.inf, "not finite"),
+        (SPIKES * 3, "values from 3.0 to 3.0"),
+        (-SPIKES, "values from -1.0 to -1.0"),
+        (SPIKES / 2, "not whole numbers"),
+        (SPIKES.astype(complex), "complex128"),
+        (SPIKES.astype(str), "<U32"),
+        (SPIKES[:0], "[0, 2, 1, 8, 8]"),
+        (SPIKES[:, :0], "[4, 0, 1, 8, 8]"),
+    ],
+)
+def test_spikes_that_the_program_cannot_take_do_not_replace_the_golden_ones(
+    spikes: np.ndarray, word: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(folder.parent / "wrong.npy", spikes)
+    before = contents(folder)
+    assert main(["simulate", str(folder), "--spikes", str(folder.parent / "wrong.npy")]) == 2
+    assert word in capsys.readouterr().err
+    untouched(folder, before)
+
+
+def test_damaged_telemetry(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "telemetry.jsonl").write_bytes(b'{"epoch": 1\xff\xfe')
+    assert main(["report", str(folder), "--force"]) == 2
+    assert "telemetry.jsonl: not JSON lines" in capsys.readouterr().err
 
 
 def test_spikes_that_are_no_array(command: Command, folder: Path) -> None:

@@ -171,15 +171,21 @@ def test_compare_and_bench(copied: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert [one["name"] for one in rivals] == ["ANN, fp32", "ANN, int8", "Pruned ANN, int8", "QNN 3-bit"]
     assert all(0 < one["accuracy"] <= 1 for one in rivals)
     assert picture["front"] == ["runs/tiny", "runs/other"]  # equal runs do not beat each other
+    (method,) = picture["methods"]
+    assert [point["runs"] for point in method["points"]] == [["runs/tiny", "runs/other"]]
+    assert method["points"][0]["synops"] == {"mean": picture["trained"]["runs/tiny"]["synops"], "sd": 0.0}
     assert main(["compare", "runs/tiny", "runs/other"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("● runs/") == 2
     assert "picture: compare.html" in printed
     page = Path("compare.html").read_text()
-    assert page.count("<svg") == 2  # for wide and for narrow pages
+    assert page.count("<svg") == 4  # accuracy over what is left and over costs, each for wide and for narrow pages
+    assert page.count(" ×2</th>") == printed.count("stds ×2") == 1
     assert "None beats another" in page
     assert "Against networks without spikes" in page
     assert page.count("<td>QNN 3-bit</td>") == printed.count("QNN 3-bit") == 2
+    assert main(["compare", "runs/tiny", "runs/tiny/"]) == 2
+    assert "1 run folder" in capsys.readouterr().err
     assert main(["compare", "runs/tiny", "runs/other", "--out", "nowhere/page.html"]) == 2
     assert "nowhere/page.html" in capsys.readouterr().err
     assert main(["bench", "runs/tiny", "--repeats", "1", "--json"]) == 0

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from filopodia.report.contrast import render_contrast
+from filopodia.report.curves import Curve, Trained
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (apt-get install chromium)")
 
@@ -74,6 +77,44 @@ def test_a_screenshot_is_no_blank_page(tiny_run: Path, tmp_path: Path) -> None:
     assert struct.unpack(">II", data[16:24]) == (1200, 900)
     pixels = b"".join(data[i + 8 : i + 8 + n] for i, n, kind in chunks(data) if kind == b"IDAT")
     assert len(set(zlib.decompress(pixels))) > 40  # many different byte values: text, bars and colours, not one paper
+
+
+@browser
+@pytest.mark.parametrize("width", [390, 1200])
+def test_no_two_words_of_a_comparison_touch(tmp_path: Path, width: int) -> None:
+    """A dozen methods over three targets; the browser, with its own fonts, says where each text and the picture's edge is."""
+    curves = [
+        Curve(
+            label=f"method {k} of a dozen",
+            points=tuple(
+                (Trained(accuracy=0.97 - 0.004 * k * t, sparsity=1 - 0.1**t, synapse_sparsity=1 - 0.3**t, synops=9000.0 / t),)
+                for t in (1, 2, 3)
+            ),
+            level=k == 0,
+        )
+        for k in range(12)
+    ]
+    page = tmp_path / "page.html"
+    script = (
+        "<script>onload=()=>{const seen=e=>e.getClientRects().length>0,box=e=>e.getBoundingClientRect();"
+        "const svg=box([...document.querySelectorAll('svg')].find(seen));"
+        "const texts=[...document.querySelectorAll('svg text')].filter(seen);let bad=[];"
+        "texts.forEach((a,i)=>{const p=box(a);if(p.right>svg.right+1||p.left<svg.left-1)bad.push(a.textContent);"
+        "texts.slice(i+1).forEach(b=>{const q=box(b);if(p.left<q.right-1&&q.left<p.right-1&&p.top<q.bottom-3&&q.top<p.bottom-3)"
+        "bad.push(a.textContent+' / '+b.textContent)})});"
+        "document.title=texts.length+' texts: '+(bad.join(', ')||'none touch')}</script>"
+    )
+    page.write_text(render_contrast([], (), curves, 36).replace("</body>", f"{script}</body>"))
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe src="{page.as_uri()}" style="width:{width}px;height:2000px;border:0"></iframe>'
+        "<script>onload=()=>{document.title=frames[0].document.title}</script>"
+    )
+    dom = run_browser(frame, tmp_path / "profile", "--allow-file-access-from-files", "--dump-dom")
+    title = re.search(r"<title>(\d+) texts: (.*)</title>", dom)
+    assert title, dom[:300]
+    assert int(title[1]) > (30 if width > 1000 else 50)
+    assert title[2] == "none touch"
 
 
 def chunks(png: bytes) -> list[tuple[int, int, bytes]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
+import export_support as script
 import pytest
 
 from filopodia.errors import LavaError
@@ -16,37 +15,26 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def script() -> Any:
-    spec = importlib.util.spec_from_file_location("export_support", ROOT / "benchmarks" / "export_support.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["export_support"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def table(script: Any) -> dict[str, Any]:
+def table() -> dict[str, Any]:
     found: dict[str, Any] = script.table()
     return found
 
 
-def written(script: Any) -> dict[str, list[str]]:
+def written() -> dict[str, list[str]]:
     lines = (ROOT / "docs" / "support.md").read_text(encoding="utf8").splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
     assert tuple(rows[0]) == script.COLUMNS
     return {row[0]: row[1:] for row in rows[2:]}
 
 
-def test_the_support_table_is_true(script: Any, table: dict[str, Any]) -> None:
+def test_the_support_table_is_true(table: dict[str, Any]) -> None:
     found = {name: row.cells for name, row in table.items()}
-    assert found == {name: cells[:-1] for name, cells in written(script).items()}, "run benchmarks/export_support.py --save"
+    assert found == {name: cells[:-1] for name, cells in written().items()}, "run benchmarks/export_support.py --save"
     assert not any(script.DIFFERS in cells for cells in found.values())
 
 
 @pytest.mark.lava
-def test_what_the_support_table_says_of_lava_is_true(script: Any, table: dict[str, Any]) -> None:
+def test_what_the_support_table_says_of_lava_is_true(table: dict[str, Any]) -> None:
     try:
         python = find_python()
     except LavaError as error:
@@ -54,5 +42,5 @@ def test_what_the_support_table_says_of_lava_is_true(script: Any, table: dict[st
     if python is None:
         pytest.skip("no CPython 3.10 was found for Lava 0.10.0 (filopodia doctor says where it looks)")
     found = dict(zip(table, script.on_lava(list(table.values())), strict=True))
-    assert found == {name: cells[-1] for name, cells in written(script).items()}
+    assert found == {name: cells[-1] for name, cells in written().items()}
     assert list(found.values()).count("exact") > 35

@@ -103,5 +103,5 @@ def test_nothing_is_left_behind_when_saving_fails(tmp_path):
     with pytest.raises(InputError, match=r"metadata\.x"):
         hardware.save_program(broken, tmp_path / "program.npz")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(FileError, match="cannot write"):
+    with pytest.raises(FileError, match="cannot be written"):
         hardware.save_program(program, tmp_path / "missing" / "program.npz")

@@ -120,13 +120,15 @@ torch.distributed.destroy_process_group()
 """
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
-    list(train(TINY, tmp_path / "one", data=few()))
+@pytest.mark.parametrize("fixed_point", [0, 2])
+def test_two_processes_give_what_one_gives(fixed_point: int, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(TINY, quantize_epochs=fixed_point)
+    list(train(config, tmp_path / "one", data=few()))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    arguments = [sys.executable, "-c", WORKER, msgspec.json.encode(TINY).decode(), str(tmp_path / "two")]
+    arguments = [sys.executable, "-c", WORKER, msgspec.json.encode(config).decode(), str(tmp_path / "two")]
     workers = [subprocess.Popen(arguments, env={**os.environ, **place, "RANK": rank}) for rank in ("0", "1")]
     assert [worker.wait(timeout=240) for worker in workers] == [0, 0]
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))

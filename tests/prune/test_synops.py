@@ -106,13 +106,15 @@ def test_the_penalty_counts_as_the_meter_does_and_reaches_the_neurons_that_spend
     with SynopMeter(net) as meter:
         net(x)
     functional.reset_net(net)
-    spent = sum(cost.synops for name, cost in layer_costs(meter).items() if name != "0") * 7
+    counted = {name: cost.synops * 7 for name, cost in layer_costs(meter).items()}
+    spent = sum(counted.values()) - counted["0"]
     most = 5 * 7 * (int(expansion(net[3], (3, 2, 2)).sum()) * 4 + 8 * 4)
     with SynopPenalty(net) as penalty:
         net(x)
         share = penalty.share()
     assert spent > 0
     assert float(share.detach()) == pytest.approx(spent / most, rel=1e-5)
+    assert penalty.spent() == pytest.approx(sum(counted.values()), rel=1e-5)
     share.backward()
     assert not net[0].weight.grad[0].any()  # its spikes meet no living synapse
     assert net[0].weight.grad[1:].any()

@@ -1,4 +1,4 @@
-"""`filopodia compare`: several runs side by side, which of them no other beats, and a picture of that."""
+"""`filopodia compare`: several runs side by side, which of them no other beats, what is left of each, and pictures of that."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import tyro
 from filopodia.cli import screen, seeds
 from filopodia.cli.arguments import parse
 from filopodia.cli.steps import print_json
-from filopodia.errors import FileError, InputError
+from filopodia.errors import InputError
 from filopodia.report.collect import load_estimate
 from filopodia.report.contest import amount, rivals
 from filopodia.report.contrast import Entry, render_contrast
-from filopodia.report.wording import count, percent, ratio, si, si_range
-from filopodia.run import open_run, write_text
+from filopodia.report.curves import Trained
+from filopodia.report.wording import count, over, percent, ratio, si, si_range
+from filopodia.run import RunFolder, open_run, write_text
 from filopodia.stages.verify import load_proofs
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True):
     paths: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Two or more run folders that have an estimate."""
+    """Two or more run folders that were trained or have an estimate."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Where the picture goes (compare.html; with --json, nowhere unless told)."""
     json: bool = False
@@ -35,48 +36,98 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True):
 
 def main(words: Sequence[str]) -> None:
     arguments = parse("compare", Arguments, words)
-    if len(arguments.paths) < 2:
-        raise InputError(f"{len(arguments.paths)} run folders", allowed="two or more", fix="filopodia compare runs/a runs/b")
-    picture, estimates = compared(arguments.paths)
+    different = dict.fromkeys(arguments.paths)
+    if len(different) < 2:
+        found = f"{len(different)} run folder{'' if len(different) == 1 else 's'}"
+        raise InputError(found, allowed="two or more", fix="filopodia compare runs/a runs/b")
+    folders = {str(path): open_run(path.expanduser()) for path in different}
+    known = {name: seeds.load_training(name, folder) for name, folder in folders.items()}
+    trainings = [training for training in known.values() if training is not None]
+    # A run that was only trained has a place in the pictures of sparsity; what has neither training nor estimate has none.
+    priced = {name: one for name, one in folders.items() if (one / "estimate.json").is_file() or known[name] is None}
+    picture, estimates = compared(priced)
+    warnings = [*picture.warnings, *left_out(list(folders), list(priced), [one.name for one in trainings])]
     entries = [entry(point, estimates[point.name]) for point in picture.points]
+    methods = seeds.methods_of(trainings)
     out = arguments.out or (None if arguments.json else Path("compare.html"))
     if out is not None:
-        write_page(out.expanduser(), render_contrast(entries, picture.warnings))
+        curves = [method.curve for method in methods]
+        write_text(out.expanduser(), render_contrast(entries, warnings, curves, len(folders)))
     if arguments.json:
-        metrics = {name: found["metrics"] for name, found in estimates.items()}
-        print_json({**picture.to_dict(), "metrics": metrics, "rivals": {one.name: one.rivals for one in entries}})
+        metrics = {name: estimate["metrics"] for name, estimate in estimates.items()}
+        trained = {one.name: msgspec.to_builtins(one.came_to) for one in trainings}
+        rivals = {one.name: one.rivals for one in entries}
+        print_json({**picture.to_dict(), "metrics": metrics, "rivals": rivals, "methods": plain(methods), "trained": trained})
         return
-    rows = [cells(one) for one in entries]
-    screen.table(["run", "right", "sparse", "synops", "energy", "range", "latency", "cores"], rows)
-    screen.say("● no other run here is as good in all of accuracy, energy, latency and cores, and better in one")
-    for warning in picture.warnings:
+    print_tables(entries, methods)
+    for warning in warnings:
         screen.say(f"! {warning}")
-    if groups := seeds.over_seeds(entries):
-        screen.heading("Runs that differ in their seed alone: mean ± standard deviation")
-        screen.table(["runs", "right", "sparse", "synops", "energy"], [seeds.cells(group) for group in groups])
-    screen.heading("Against networks of the same shape without spikes, in dynamic energy")
-    screen.table(
-        ["run", "against", "right", "energy", "the run takes"],
-        [row for one in entries for row in rival_cells(one)],
-        left=2,
-    )
     screen.say(f"\npicture: {out}")
 
 
-def compared(paths: Sequence[Path]) -> tuple[Picture, dict[str, dict[str, Any]]]:
+def left_out(names: Sequence[str], priced: Sequence[str], trained: Sequence[str]) -> list[str]:
+    """Which runs are in some of the pictures only."""
+    missing = (
+        ("no estimate (`filopodia run` makes one)", [name for name in names if name not in priced]),
+        (
+            "not in the pictures of sparsity, since not trained here or by an earlier release",
+            [n for n in names if n not in trained],
+        ),
+    )
+    return [f"{what}: {', '.join(absent)}" for what, absent in missing if absent]
+
+
+def plain(methods: Sequence[seeds.Method]) -> list[dict[str, Any]]:
+    """The methods for JSON: which runs are one point, and its means and deviations."""
+    return [
+        {
+            "label": method.label,
+            "points": [
+                {
+                    "runs": [one.name for one in point],
+                    **{field: over([getattr(one.came_to, field) for one in point]) for field in Trained.__struct_fields__},
+                }
+                for point in method.points
+            ],
+        }
+        for method in methods
+    ]
+
+
+def print_tables(entries: Sequence[Entry], methods: Sequence[seeds.Method]) -> None:
+    """What the runs cost, what they came to, and what networks without spikes would cost."""
+    if entries:
+        screen.table(
+            ["run", "right", "sparse", "synops", "energy", "range", "latency", "cores"], [cells(one) for one in entries]
+        )
+        screen.say("● no other run here is as good in all of accuracy, energy, latency and cores, and better in one")
+    if methods:
+        several = any(len(point) > 1 for method in methods for point in method.points)
+        over_seeds = ", mean ± standard deviation over seeds" if several else ""
+        screen.heading(f"Right in torch, and zero weights and synapses, in %{over_seeds}")
+        rows = seeds.rows(methods, {one.name: one.energy.nominal for one in entries})
+        screen.table(["method", "right", "weights", "synapses", "synops", "energy"], rows)
+    if entries:
+        screen.heading("Against networks of the same shape without spikes, in dynamic energy")
+        screen.table(
+            ["run", "against", "right", "energy", "the run takes"], [row for one in entries for row in rival_cells(one)], left=2
+        )
+
+
+def compared(folders: Mapping[str, RunFolder]) -> tuple[Picture, dict[str, dict[str, Any]]]:
     """The picture of the runs, and the content of each one's estimate.json."""
     from filopodia import hardware
+    from filopodia.hardware.energy.compare import Picture
 
     runs: dict[str, tuple[float | None, hardware.Estimate]] = {}
     estimates = {}
-    for path in paths:
-        folder = open_run(path.expanduser())
+    for name, folder in folders.items():
         found = load_estimate(folder)
         proofs = load_proofs(folder) if (folder / "verify.json").is_file() else None
         accuracy = next((a.value for a in proofs.accuracies if a.by == "integers"), None) if proofs else None
-        runs[str(path)] = accuracy, hardware.Estimate.from_dict(found["pruned"])
-        estimates[str(path)] = found
-    return hardware.compare(runs), estimates
+        runs[name] = accuracy, hardware.Estimate.from_dict(found["pruned"])
+        estimates[name] = found
+    return hardware.compare(runs) if runs else Picture((), (), ()), estimates
 
 
 def entry(point: Point, estimate: Mapping[str, Any]) -> Entry:
@@ -94,14 +145,6 @@ def entry(point: Point, estimate: Mapping[str, Any]) -> Entry:
         surely=point.surely,
         rivals=rivals(estimate),
     )
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write the picture. Raises FileError where that cannot be done."""
-    try:
-        write_text(path, page)
-    except OSError as error:
-        raise FileError(f"cannot be written ({error.strerror})", where=str(path), fix="--out PATH") from None
 
 
 def cells(one: Entry) -> list[str]:

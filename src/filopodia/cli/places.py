@@ -6,13 +6,16 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
+from numpy.typing import NDArray
 
 from filopodia.config import Config, save_config
 from filopodia.errors import FileError
+from filopodia.files import written_whole
 from filopodia.golden import adopt_spikes
-from filopodia.run import FILES, RunFolder, fingerprint, open_run, written_whole
+from filopodia.run import FILES, RunFolder, fingerprint, open_run
 
 DEFAULT = Path("runs/digits")
 NETWORKS = (".nir", ".h5", ".hdf5")
@@ -31,8 +34,19 @@ def place(path: Path, out: Path | None = None, spikes: Path | None = None) -> Ru
     else:
         folder = open_run(path)
     if spikes is not None:
-        adopt_spikes(spikes.expanduser(), folder / "golden.npz", input_shape(folder))
+        adopt_spikes(spikes.expanduser(), folder / "golden.npz", input_shape(folder), lambda given: check_spikes(folder, given))
     return folder
+
+
+def check_spikes(folder: RunFolder, given: NDArray[Any]) -> None:
+    """Raise InputError for values that the folder's program, where it has one, cannot take; golden.npz is not lost to them."""
+    from filopodia import hardware
+    from filopodia.hardware.simulator.inputs import messages
+
+    if (folder / "program.npz").is_file():
+        program = hardware.load_program(folder / "program.npz")
+        if len(program.inputs) == 1 and not program.metadata.get("graded"):
+            messages(program.inputs, given)
 
 
 def input_shape(folder: RunFolder) -> tuple[int, ...] | None:

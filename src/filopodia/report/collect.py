@@ -118,7 +118,10 @@ def epochs(folder: RunFolder, last: int) -> tuple[Epoch, ...]:
     path = folder / "telemetry.jsonl"
     if not path.is_file():
         return ()
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise FileError(f"not JSON lines ({error})", where=str(path), fix="`filopodia train --force` writes it anew") from None
     return tuple(
         Epoch(
             epoch=row["epoch"],

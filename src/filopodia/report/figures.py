@@ -15,8 +15,10 @@ from typing import Any
 from filopodia.report.data import Epoch, Raster
 
 # Stand-ins for the page's colours, replaced by CSS variables in the finished SVG so that light and dark both work.
-INK, MUTED, RULE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
-VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", ACCENT: "--accent", SECOND: "--second"}
+INK, MUTED, RULE, ACCENT, SECOND, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+SERIES = tuple(f"#1010{index + 10}" for index in range(8))  # what is many and of one rank: methods, layers
+VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", ACCENT: "--accent", SECOND: "--second", PAPER: "--paper"}
+VARIABLES |= {colour: f"--c{index}" for index, colour in enumerate(SERIES)}
 VECTOR_SPIKES = 4000  # beyond this the marks of a raster are drawn as pixels: 20 000 vector marks weigh 2 MB
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -124,3 +126,15 @@ def finished(figure: Any, label: str) -> str:
     svg = re.sub(r"font: (\d+)px [^;\"]*", r"font-size: \1px; font-family: inherit", svg)
     svg = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1)
     return svg.strip()
+
+
+def standalone(svg: str) -> str:
+    """The finished figure as a file of its own: with the page's colours, light and dark, and its font."""
+    from importlib import resources
+
+    css = (resources.files("filopodia.report") / "page.css").read_text(encoding="utf-8")
+    colours = css[: css.index("* {")]
+    style = f"<style>{colours}svg {{ background: var(--paper); font-family: system-ui, 'DejaVu Sans', sans-serif; }}</style>"
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    head, rest = svg.split(">", 1)
+    return f"{head.replace('<svg', f'<svg {names}', 1)}>{style}{rest}\n"

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from filopodia.report.costs import Amount
 
 THIN = "\u202f"
 PREFIXES = ((1e0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"))
+
+
+@dataclass(frozen=True)
+class Over:
+    """A quantity over seeds: mean and sample standard deviation, None of a single value."""
+
+    mean: float
+    sd: float | None
 
 
 def si(value: float, unit: str, digits: int = 3) -> str:
@@ -34,6 +45,20 @@ def si_range(amount: Amount, unit: str) -> str:
     reference = amount.nominal or amount.high
     scale, prefix = next(((s, p) for s, p in PREFIXES if abs(reference) >= s * 0.9995), PREFIXES[-1])
     return f"{figures(amount.low / scale, 2)}–{figures(amount.high / scale, 2)}{THIN}{prefix}{unit}"
+
+
+def over(values: Sequence[float]) -> Over:
+    """Mean and deviation over seeds."""
+    return Over(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+def deviating(value: Over, unit: str = "") -> str:
+    """ "31.9 ± 0.6 µJ": three figures of the mean, the deviation to the same place; under a prefix where there is a unit."""
+    scale, prefix = next(((s, p) for s, p in PREFIXES if value.mean >= s * 0.9995), PREFIXES[-1]) if unit else (1.0, "")
+    shown = figures(value.mean / scale)
+    places = len(shown.partition(".")[2])
+    several = "" if value.sd is None else f" ± {value.sd / scale:,.{places}f}".replace(",", THIN)
+    return shown + several + (f"{THIN}{prefix}{unit}" if unit else "")
 
 
 def percent(fraction: float, digits: int = 1) -> str:

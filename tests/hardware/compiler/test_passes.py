@@ -8,12 +8,10 @@ compile          the program, run in integers, against the network in floats
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
+import nir_networks
 import numpy as np
 import pytest
 
@@ -28,20 +26,6 @@ from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Connection, Conv, Dense, Program
 
 SEEDS = range(120)
-
-
-def _helper(name: str) -> Any:
-    path = Path(__file__).parent.parent / "golden" / f"{name}.py"
-    spec = spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-nir_networks = _helper("nir_networks")
 
 
 def _run_floats(timed: Timed, values: dict[str, np.ndarray], chip_time: bool) -> dict[str, dict[str, np.ndarray]]:

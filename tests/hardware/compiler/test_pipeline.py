@@ -188,6 +188,16 @@ def test_a_network_trained_on_the_integer_grid_is_deployed_as_it_was_trained(mak
     assert np.mean(found != expected) < 2e-4
 
 
+def test_a_scale_in_the_file_that_no_field_can_hold_is_refused(make_network):
+    """Lowered in silence, it would no longer be what was trained."""
+    weight = np.full((3, 4), 0.5, np.float32)
+    network = make_network({"fc": nir.Linear(weight), "n": _if((3,))}, (4,), metadata={"scales": {"n": 1e6}})
+    with pytest.raises(InputError, match=r"n: the scale in the network's metadata[\s\S]*allowed: up to [\s\S]*fix:") as caught:
+        hardware.compile(network)
+    fits = float(caught.value.allowed.removeprefix("up to "))
+    assert hardware.compile(network, scales={"n": fits}).metadata["layers"]["n"]["scale"] == pytest.approx(fits)
+
+
 def test_a_small_image_is_a_matrix_where_the_chip_shares_no_weights(make_network):
     """Every pixel hears nearly every pixel: a full list without indices is smaller, unless one kernel is kept for all."""
     rng = np.random.default_rng(6)

@@ -10,7 +10,8 @@ from filopodia.hardware.compiler.lower import Projection
 from filopodia.hardware.compiler.maps import ConvMap, MatrixMap
 from filopodia.hardware.compiler.neurons import Population
 from filopodia.hardware.compiler.quantize import Choice, Frame, integers, quantize
-from filopodia.hardware.compiler.scale import SUM_LIMIT, VTH_LIMIT, WEIGHT_LIMIT
+from filopodia.hardware.compiler.scale import SUM_LIMIT, WEIGHT_LIMIT
+from filopodia.hardware.layer_fields import VTH_LIMIT
 
 
 def _neurons(n, threshold=1.0, keep_v=1.0, bias=0.0, comparison=">"):

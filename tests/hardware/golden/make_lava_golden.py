@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import sys
 import time
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import lava_programs
+import nir_networks
 import numpy as np
 
 from filopodia.hardware.lava.plan import plan_job
@@ -23,19 +24,6 @@ from filopodia.hardware.lava.runner import run_many
 
 HERE = Path(__file__).parent
 BATCH = 100
-
-
-def load_helper(name: str) -> Any:
-    spec = spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-lava_programs, nir_networks = load_helper("lava_programs"), load_helper("nir_networks")
 
 
 def draw(kind: str, count: int, seed: int) -> list[Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import lava_programs
+import nir_networks
 import numpy as np
 import pytest
 
@@ -17,19 +17,6 @@ from filopodia.hardware.simulator.simulate import simulate
 GOLDEN = Path(__file__).parent.parent / "golden"
 LIVE = {"threads": 100, "processes": 6}
 COMPILED = 40
-
-
-def load_helper(name: str) -> Any:
-    spec = spec_from_file_location(name, GOLDEN / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-lava_programs, nir_networks = load_helper("lava_programs"), load_helper("nir_networks")
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in GOLDEN.glob("lava_*.npz")))

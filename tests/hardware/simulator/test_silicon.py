@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import lava_programs
+import nir_networks
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,20 +19,6 @@ from filopodia.hardware.program import Connection, Conv, Dense, Input, Layer, Pr
 from filopodia.hardware.simulator import on_silicon, reference, silicon
 
 STATES = ("spikes", "u", "v")
-
-
-def _helper(name: str) -> Any:
-    path = Path(__file__).parent.parent / "golden" / f"{name}.py"
-    spec = spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-lava_programs, nir_networks = _helper("lava_programs"), _helper("nir_networks")
 
 
 def _layer(size: int, **fields: Any) -> Layer:

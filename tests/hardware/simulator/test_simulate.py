@@ -132,7 +132,7 @@ def test_bad_spikes_are_refused_before_any_work(given: Any, message: str) -> Non
     ("arguments", "message"),
     [
         ({"memory": 1000}, "memory of 1000"),
-        ({"threads": 0}, "threads 0"),
+        ({"threads": 0}, "threads: found 0"),
         ({"record": ["spike"]}, "record"),
         ({"record": "spikes"}, "record"),
     ],
