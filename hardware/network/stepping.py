@@ -14,7 +14,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import float64, int64, uint64
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import float64, int64, types, uint64
+from numba.extending import intrinsic
 
 from filopodia.hardware.network.operations import (
     BLOCK,
@@ -42,6 +44,25 @@ KNOWN = STAMP ^ zlib.crc32(Path(__file__).with_name("operations.py").read_bytes(
 load_flags, ONE = loader(8, 64), (0,)  # 64 flags at a time
 
 inlined = numba.njit(nogil=True, boundscheck=False, error_model="numpy")  # x / 0 is infinite, as in numpy
+
+
+AHEAD = 2  # values ahead of which rows are fetched into the cache
+
+
+@intrinsic
+def fetch(_typing: Any, array: Any, _offset: Any) -> Any:
+    """Tell the processor that the two cache lines from `array[offset]` on will be read."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        start = context.make_array(signature.args[0])(context, builder, args[0]).data
+        line = builder.bitcast(builder.gep(start, [args[1]]), byte)
+        hint = builder.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte, *[number] * 3]))
+        for address in (line, builder.gep(line, [ir.Constant(number, 64)])):
+            builder.call(hint, [address, *(ir.Constant(number, n) for n in (0, 3, 1))])  # to read, keep close, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.uint64), generate
 
 
 @inlined
@@ -181,26 +202,35 @@ def weigh_values(
     for place in range(weigh.places):
         first = weigh.starts + wholes[weigh.first_row + place]
         base = uint64(wholes[weigh.base + place])
-        while event < ends[place]:
-            channel = channels[event]
+        stop = ends[place]
+        while event < stop:
+            channel, ahead = channels[event], channels[min(event + AHEAD, stop - 1)]
             at = channel * weigh.places + place if weigh.planar else place * weigh.channels + channel
             value = float64(sent[slot + at])
-            entry, end = wholes[first + channel], wholes[first + channel + 1]
-            if weigh.stretch == 1:
-                of, to = uint64(weigh.weights + entry), uint64(weigh.entries + entry)
-                for k in range(uint64(end - entry)):
-                    sums[base + uint64(offsets[to + k])] += float64(weights[of + k]) * value
+            begin, end = wholes[first + channel], wholes[first + channel + 1]
+            entry, coming = uint64(weigh.entries + begin), wholes[first + ahead]
+            of = uint64(weigh.weights + begin * weigh.stretch)
+            fetch(offsets, uint64(weigh.entries + coming))
+            fetch(weights, uint64(weigh.weights + coming * weigh.stretch))
+            if not np.isfinite(value):  # zeros are no synapses, and must not make a number of what is none
+                for i in range(uint64(end - begin)):
+                    for k in range(uint64(weigh.stretch)):
+                        weight = float64(weights[of + i * uint64(weigh.stretch) + k])
+                        if weight != 0.0:
+                            sums[base + uint64(offsets[entry + i]) + k] += weight * value
+            elif weigh.stretch == 1:
+                for k in range(uint64(0), uint64(end - begin), uint64(4)):  # TOGETHER
+                    sums[base + uint64(offsets[entry + k])] += float64(weights[of + k]) * value
+                    k1, k2, k3 = k + uint64(1), k + uint64(2), k + uint64(3)
+                    sums[base + uint64(offsets[entry + k1])] += float64(weights[of + k1]) * value
+                    sums[base + uint64(offsets[entry + k2])] += float64(weights[of + k2]) * value
+                    sums[base + uint64(offsets[entry + k3])] += float64(weights[of + k3]) * value
             else:
-                for i in range(entry, end):
-                    of = uint64(weigh.weights + i * weigh.stretch)
-                    to = base + uint64(offsets[weigh.entries + i])
-                    if np.isfinite(value):
-                        for k in range(uint64(weigh.stretch)):
-                            sums[to + k] += float64(weights[of + k]) * value
-                    else:  # zeros are no synapses, and must not make a number of what is none
-                        for k in range(uint64(weigh.stretch)):
-                            if weights[of + k] != 0.0:
-                                sums[to + k] += float64(weights[of + k]) * value
+                for i in range(uint64(end - begin)):
+                    to = base + uint64(offsets[entry + i])
+                    for k in range(uint64(weigh.stretch)):
+                        sums[to + k] += float64(weights[of + k]) * value
+                    of += uint64(weigh.stretch)
             event += 1
 
 

@@ -21,6 +21,7 @@ Floats = NDArray[np.floating[Any]]
 Int64 = NDArray[np.int64]
 Shape = tuple[int, ...]
 
+TOGETHER = 4  # single synapses that the kernel adds in a row; rows are filled up with weights of zero
 SPARSE_BELOW = 0.15  # share of non-zero weights below which single synapses are faster than stretches (0.5-1 ns against 0.1)
 
 
@@ -28,7 +29,8 @@ SPARSE_BELOW = 0.15  # share of non-zero weights below which single synapses are
 class Synapses:
     """Rows, where they apply, and the layout of the sums; all lengths in elements.
 
-    Row r: entries `starts[r]` to `starts[r + 1]`, each an offset into the sums and `length` weights (1 for single synapses).
+    Row r: entries `starts[r]` to `starts[r + 1]`, each an offset into the sums and `length` weights; 1 for single synapses,
+    which come in multiples of `TOGETHER`.
     Channel c of place p takes row `first[p] + c`, its offsets count from `base[p]`; `planar` says that the source holds
     [channels, places], not [places, channels]. Output (channel, y, x) is the sum at
     `lead + y * row + x * channels_out + channel`.
@@ -152,10 +154,15 @@ def _rows(
     if sparse is None:
         sparse = np.count_nonzero(by_source) < SPARSE_BELOW * by_source.size
     offsets = group_start[:, None] + taps
-    if not sparse:
+    if not sparse and length > 1:
         starts = np.arange(sources + 1, dtype=np.int64) * len(taps)
         return starts, offsets.reshape(-1).astype(np.uint32), by_source.reshape(-1), length
     present = np.ascontiguousarray(by_source != 0)  # a copy of bytes, which is much faster than np.nonzero on strides
     source, tap, to = np.unravel_index(np.flatnonzero(present), by_source.shape)
-    starts = np.searchsorted(source, np.arange(sources + 1)).astype(np.int64)
-    return starts, (offsets[source, tap] + to).astype(np.uint32), by_source[source, tap, to], 1
+    counts = np.bincount(source, minlength=sources)
+    starts = np.concatenate([[0], np.cumsum(-(-counts // TOGETHER) * TOGETHER)])
+    at = np.arange(len(source)) + np.repeat(starts[:-1] - np.cumsum(counts) + counts, counts)
+    all_offsets = np.repeat(group_start, np.diff(starts)).astype(np.uint32)
+    weights = np.zeros(starts[-1], by_source.dtype)
+    all_offsets[at], weights[at] = offsets[source, tap] + to, by_source[source, tap, to]
+    return starts, all_offsets, weights, 1
