@@ -24,7 +24,7 @@ from filopodia.hardware.network.neurons import prepare
 from filopodia.hardware.network.reference import only_recurrent
 from filopodia.hardware.network.synapses import synapses
 
-ENTER, COPY, SCALE, THRESHOLD, POOL, WEIGH, NEURON, WRITE, READ = range(9)
+ENTER, COPY, SCALE, THRESHOLD, POOL, WEIGH, NEURON, WRITE, READ = range(9)  # up to WEIGH without a state
 RULES = {"integrate": 0, "divide": 1, "add": 2, "keep": 3, "fixed": 4}
 RECORDED = {"signal": 0, "u": 1, "v": 2}
 

@@ -49,8 +49,7 @@ inlined = numba.njit(nogil=True, boundscheck=False, error_model="numpy")  # x / 
 AHEAD = 2  # values ahead of which rows are fetched into the cache
 
 
-@intrinsic
-def fetch(_typing: Any, array: Any, _offset: Any) -> Any:
+def _fetch(_typing: Any, array: Any, _offset: Any) -> Any:
     """Tell the processor that the two cache lines from `array[offset]` on will be read."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -63,6 +62,9 @@ def fetch(_typing: Any, array: Any, _offset: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.uint64), generate
+
+
+fetch: Any = intrinsic(_fetch)
 
 
 @inlined
@@ -270,6 +272,17 @@ def pool(of: Any, source: Any, sent: Any, slot: Any, parts: Any) -> None:
                 sent[slot + (channel * of.height + y) * of.width + x] = total / parts
 
 
+@inlined
+def repeats(operation: Any, sources: Any, same: Any) -> bool:
+    """Whether an operation without a state has nothing but sources that send the same as in the step before."""
+    if operation.kind == ENTER or operation.kind > WEIGH:
+        return False
+    unchanged = True
+    for i in range(operation.first, operation.last):
+        unchanged &= same[sources[i]]
+    return unchanged
+
+
 def _run(
     table: Any,
     records: Any,
@@ -297,21 +310,28 @@ def _run(
     """
     sent, v, u, past, x = room
     channels, ends = places
-    counts = np.zeros(len(slots), np.int64)
+    counts, same = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.bool_)
     for n in range(bits.shape[1]):
         sent[:], u[:], past[:], v[:], counts[:] = 0, 0, 0, start, 0
         for t in range(bits.shape[0]):
             for o in range(len(table)):
                 operation = table[o]
                 kind, size, slot = operation.kind, operation.size, slots[operation.slot]
+                same[operation.slot] = t > 0 and repeats(operation, sources, same)
+                if same[operation.slot]:
+                    continue
                 if kind == ENTER:
                     at = uint64(operation.given)
                     if operation.binary:
                         for k in range(uint64(size)):
                             sent[uint64(slot) + k] = bits[t, n, at + k]
                     else:
+                        changed = t == 0
                         for k in range(uint64(size)):
-                            sent[uint64(slot) + k] = floats[t, n, at + k]
+                            old, new = sent[uint64(slot) + k], floats[t, n, at + k]
+                            changed |= (old != new) | (np.signbit(old) != np.signbit(new))
+                            sent[uint64(slot) + k] = new
+                        same[operation.slot] = not changed
                 elif kind == WEIGH:
                     source = sources[operation.first]
                     by_place(operation, slots[source], counts[source], lists, channels, ends)
