@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.network import Network
-from filopodia.hardware.network.operations import BLOCK, Operations, Port, operations, records
+from filopodia.hardware.network.operations import Operations, Port, operations, records
 from filopodia.hardware.network.records import Records, wanted
+from filopodia.hardware.network.table import BLOCK
 
 Progress = Callable[[str, int, int], None]
 

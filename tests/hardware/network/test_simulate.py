@@ -132,6 +132,8 @@ class Random:
 
     def network(self) -> hardware.Network:
         metadata = {"dt": DT} | dict(self.semantics)
+        units = {n: 64.0 for n, node in self.nodes.items() if type(node).__name__ in ("IF", "LIF") and self.rng.random() < 0.3}
+        metadata |= {"fixed_point": units}
         return hardware.load(nir.NIRGraph(self.nodes, self.edges, metadata=metadata, type_check=False))
 
 
