@@ -1,11 +1,11 @@
-"""The float reference against SpikingJelly on torch: every spike of two networks, and the time each takes.
+"""Networks in floats against SpikingJelly on torch: every spike of two networks, and the time each takes.
 
     uv run python benchmarks/network_reference.py [--save]
 
 Networks: the digits network's size (two convolutions, 8 x 8) and CIFAR10's (three of 64 to 256 channels, 32 x 32), random
-weights, IF and LIF. Runs alternate A B A B, medians of five, one thread each. The reference is written to be read and adds up
-weighted sums in double precision: no rival of the simulator. Spikes are compared in float32, where torch's order of adding
-up can tip a neuron that is within a rounding of its threshold, and in float64, where nothing is that close.
+weights, IF and LIF. Runs alternate A B A B, medians of five, one thread each. `simulator_floats.py` measures speed on pruned
+networks. Spikes are compared in float32, where torch's order of adding up can tip a neuron that is within a rounding of its
+threshold, and in float64, where nothing is that close.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def measure(name: str, modules: list[Any], size: tuple[int, ...]) -> dict[str, A
         "spikes": sum(int(s.sum()) for s in fired.values()),
         "differ in float32": sum(int((single[n] != s).sum()) for n, s in fired.items()),
         "differ in float64": sum(int((double[n] != s).sum()) for n, s in fired_double.items()),
-        "reference s": round(mine, 4),
+        "ours s": round(mine, 4),
         "torch s": round(theirs, 4),
     }
 

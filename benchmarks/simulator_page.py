@@ -28,12 +28,16 @@ def main() -> None:
 
 def pages() -> dict[str, dict[str, list[list[str]]]]:
     """Rows of each table, by page and head."""
-    speed, rivals, limits = (figures(f"simulator_{name}") for name in ("speed", "rivals", "limits"))
+    speed, floats, rivals, limits = (figures(f"simulator_{name}") for name in ("speed", "floats", "rivals", "limits"))
     return {
         "speed.md": {
             "| network, sparsity / spikes | µs per sample and step | × SpikingJelly | × torch without neurons |": [
                 [name, three(x["us_per_sample_step"]), three(x["x_spikingjelly"]), three(x["x_torch"])]
                 for name, x in speed.items()
+            ],
+            "| network in floats, sparsity / spikes | µs per sample and step | × SpikingJelly | × torch without neurons |": [
+                [name, three(x["us_per_sample_step"]), three(x["x_spikingjelly"]), three(x["x_torch"])]
+                for name, x in floats.items()
             ],
             "| simulator | its µs per sample and step | ours | times longer | fired |": [
                 [

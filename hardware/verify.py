@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from filopodia.errors import FileError, InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.network import Network
-from filopodia.hardware.network.reference import simulate_network
+from filopodia.hardware.network.simulate import simulate_network
 from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.simulate import simulate
 

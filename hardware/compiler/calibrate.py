@@ -23,7 +23,7 @@ from filopodia.hardware.compiler.maps import MatrixMap
 from filopodia.hardware.compiler.neurons import Population
 from filopodia.hardware.compiler.quantize import Choice, Frame, QuantizedLayer, choices, limit, quantize, requantized
 from filopodia.hardware.network.network import Network
-from filopodia.hardware.network.reference import simulate_network
+from filopodia.hardware.network.simulate import simulate_network
 from filopodia.hardware.program import Input, Program
 from filopodia.hardware.simulator.simulate import simulate
 

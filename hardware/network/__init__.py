@@ -5,4 +5,4 @@ from filopodia.hardware.network.load import load as load
 from filopodia.hardware.network.load import load_network as load_network
 from filopodia.hardware.network.network import Network as Network
 from filopodia.hardware.network.network import Semantics as Semantics
-from filopodia.hardware.network.reference import simulate_network as simulate_network
+from filopodia.hardware.network.simulate import simulate_network as simulate_network

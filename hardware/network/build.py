@@ -38,6 +38,9 @@ def build(fields: Fields, shape: Shape) -> tuple[Any, Shape]:
         raise unknown_kind(fields)
     node.input_type = {"input": np.array(shape, dtype=np.int64)}
     node.output_type = {"output": np.array(out, dtype=np.int64)}
+    for value in vars(node).values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
     return node, out
 
 

@@ -37,7 +37,7 @@ class Fields:
         return wrong(self.name, f"{self.kind}: {found}", allowed=allowed, fix=fix)
 
     def array(self, key: str, default: float | None = None) -> Floats:
-        """Field `key` as float32 or float64 (float32 unless stored in double precision), every number finite."""
+        """Field `key` as float32 or float64 (float32 unless stored in double precision), every number finite; a copy."""
         if not self.has(key):
             if default is None:
                 raise self.wrong(f"no field {key!r}", fix="write the graph with nir.write, which stores every field")
@@ -46,7 +46,7 @@ class Fields:
         if value.dtype.kind not in "fiub":
             raise self.wrong(f"{key} holds {value.dtype}", allowed="numbers")
         with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused below
-            floats: Floats = value.astype(np.float64 if value.dtype == np.float64 else np.float32, copy=False)
+            floats: Floats = value.astype(np.float64 if value.dtype == np.float64 else np.float32)
         if not np.isfinite(floats).all():
             raise self.wrong(f"{key} holds values that are not finite", allowed="finite numbers")
         return floats

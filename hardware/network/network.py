@@ -38,7 +38,8 @@ class Network:
     `nodes` are instances of `nir`'s own classes in topological order (edges that close a cycle aside), subgraphs inlined,
     neuron parameters broadcast to full float arrays of the neuron's shape. `shapes[name]` is the shape of a node's output
     without time and sample axes, as inferred here (nir's own types are not trusted). Edges into one node sum, in the order
-    of `edges`, and an edge written twice counts twice. Broadcast parameters are read-only and cost no memory.
+    of `edges`, and an edge written twice counts twice. Parameters are the network's own and read-only; broadcast ones cost no
+    memory.
 
     `feedback` holds the edges, all out of neurons, that close a loop: they carry what the neuron sent in the step before
     (nothing in the first step). An edge into a Delay is never one of them, a Delay is late by itself.

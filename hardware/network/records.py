@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,29 +14,43 @@ from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.build import NEURONS, SPIKING
 from filopodia.hardware.network.network import Network
 
+Wanted = tuple[str, str, bool]
+
+
+def wanted(network: Network, record: Collection[str]) -> list[Wanted]:
+    """(group, name, boolean) of all that is kept.
+
+    Groups: "signal" for outputs and, where "spikes" is recorded, spiking nodes; "u" and "v".
+    """
+    kinds = {name: type(node).__name__ for name, node in network.nodes.items()}
+    found: list[Wanted] = []
+    for name, kind in kinds.items():
+        if name in network.outputs:
+            found.append(("signal", name, _binary(network, name, kinds)))
+        elif kind in SPIKING and "spikes" in record:
+            found.append(("signal", name, True))
+        if kind in NEURONS:
+            states = ("u", "v") if kind.startswith("Cuba") else ("v",)
+            found.extend((state, name, False) for state in states if state in record)
+    return found
+
 
 class Records:
-    """`signals`: outputs, and spiking nodes where "spikes" is recorded; `states`: "u" and "v" of neurons where they are.
+    """The arrays, `of[group, name]`, booleans or floats of `dtype`; `bytes` is what they take.
 
-    `bytes` is what they take. `InputError` where that is more than `memory`.
+    `InputError` where that is more than `memory`.
     """
 
     def __init__(
-        self, network: Network, steps: int, samples: int, dtype: np.dtype[Any], record: Collection[str], memory: int
+        self, network: Network, keep: Sequence[Wanted], steps: int, samples: int, dtype: np.dtype[Any], memory: int
     ) -> None:
         self.network, self.steps, self.samples = network, steps, samples
-        kinds = {name: type(node).__name__ for name, node in network.nodes.items()}
-        wanted: list[tuple[str, str, Any]] = []
-        for name, kind in kinds.items():
-            if name in network.outputs:
-                wanted.append(("signal", name, np.bool_ if _binary(network, name, kinds) else dtype))
-            elif kind in SPIKING and "spikes" in record:
-                wanted.append(("signal", name, np.bool_))
-            if kind in NEURONS:
-                states = ("u", "v") if kind.startswith("Cuba") else ("v",)
-                wanted.extend((state, name, dtype) for state in states if state in record)
-        shapes = {name: (steps, samples, *network.shapes[name]) for _, name, _ in wanted}
-        self.bytes = sum(int(np.prod(shapes[name], dtype=np.float64)) * np.dtype(kept).itemsize for _, name, kept in wanted)
+        kinds = {(group, name): np.dtype(np.bool_) if binary else dtype for group, name, binary in keep}
+        shapes = {name: (steps, samples, *network.shapes[name]) for _, name, _ in keep}
+        rates = sum(
+            math.prod(shapes[name][1:]) * max(4, kind.itemsize) for (group, name), kind in kinds.items() if group == "signal"
+        )
+        self.bytes = rates + sum(math.prod(shapes[name]) * kind.itemsize for (_, name), kind in kinds.items())
         if self.bytes > memory:
             raise InputError(
                 f"a result of {self.bytes} bytes, and the work of one sample, do not fit",
@@ -43,41 +58,33 @@ class Records:
                 allowed=f"memory (now {memory} bytes beside the work)",
                 fix="record less, run fewer samples, or raise memory=...",
             )
-        self.signals: dict[str, NDArray[Any]] = {}
-        self.states: dict[str, dict[str, NDArray[Any]]] = {key: {} for key in ("u", "v") if key in record}
-        for group, name, kept in wanted:
-            (self.signals if group == "signal" else self.states[group])[name] = np.zeros(shapes[name], kept)
+        self.of = {(group, name): np.zeros(shapes[name], kind) for (group, name), kind in kinds.items()}
 
-    def keep(
-        self,
-        t: int,
-        batch: slice,
-        sent: Mapping[str, NDArray[Any]],
-        u: Mapping[str, NDArray[Any] | None],
-        v: Mapping[str, NDArray[Any]],
-    ) -> None:
-        """Take step `t` of the samples in `batch`: what each node sent, currents and voltages."""
-        for name, array in self.signals.items():
-            array[t, batch] = sent[name]
-        for name, array in self.states.get("u", {}).items():
-            array[t, batch] = u[name]
-        for name, array in self.states.get("v", {}).items():
-            array[t, batch] = v[name]
-
-    def activity(self, backend: str) -> Activity:
+    def activity(self, backend: str, record: Collection[str]) -> Activity:
         """The arrays as an `Activity`; rates are int32 for spikes and floats for anything else."""
-        rates: dict[str, Any] = {}
-        for name, array in self.signals.items():
-            rates[name] = array.sum(axis=0, dtype=np.int32 if array.dtype == np.bool_ else array.dtype)
+        groups: dict[str, dict[str, NDArray[Any]]] = {key: {} for key in ("signal", *(s for s in ("u", "v") if s in record))}
+        for (group, name), array in self.of.items():
+            groups[group][name] = array
+        signals = groups.pop("signal")
         return Activity(
             backend=backend,
             steps=self.steps,
             samples=self.samples,
-            spikes=self.signals,
-            rates=rates,
-            states=self.states,
+            spikes=signals,
+            rates={name: _over_time(array) for name, array in signals.items()},
+            states=groups,
             metadata=dict(self.network.metadata),
         )
+
+
+def _over_time(signal: NDArray[Any]) -> Any:
+    """The sum over all steps, floats step after step: numpy's own sum takes another order where there is one value per step."""
+    if signal.dtype == np.bool_:
+        return signal.sum(axis=0, dtype=np.int32)
+    total = np.zeros(signal.shape[1:], signal.dtype)
+    for values in signal:
+        total += values
+    return total
 
 
 def _binary(network: Network, output: str, kinds: Mapping[str, str]) -> bool:

@@ -1,7 +1,9 @@
 """NIR's stateless nodes on arrays [N, *shape]: y = f(x).
 
-Weighted sums are added up in double precision and rounded once, so that float32 results do not depend on the order in which
-a machine's BLAS adds; torch's own float32 sums differ from these by their rounding alone.
+Weighted sums are added up in double precision, source after source, the bias last, and rounded once: torch's own float32 sums
+differ from these by their rounding alone. The order is part of the meaning, as it decides the last bit of a double where
+weights differ by many orders of magnitude: the inputs of a full connection as they stand; of a convolution row after row of the
+kernel, column after column, channel after channel. A weight of zero is no synapse, whatever arrives there.
 """
 
 from __future__ import annotations
@@ -15,8 +17,6 @@ from numpy.typing import NDArray
 from filopodia.hardware.network.build import same_padding
 
 Floats = NDArray[np.floating[Any]]
-
-CHUNK_BYTES = 2**26  # of unfolded convolution input held at a time
 
 
 def transform(node: Any, x: Floats) -> Floats:
@@ -55,10 +55,17 @@ def transform(node: Any, x: Floats) -> Floats:
 
 def affine(x: Floats, weight: Floats, bias: Floats | None) -> Floats:
     """x [N, ..., in] times weight [..., out, in], plus bias [..., out]."""
-    wide, wide_weight = x.astype(np.float64), weight.astype(np.float64)
-    total = wide @ wide_weight.T if weight.ndim == 2 else np.einsum("...oi,n...i->n...o", wide_weight, wide)
+    total = np.zeros((*x.shape[:-1], weight.shape[-2]))
+    for source in range(weight.shape[-1]):
+        total += arriving(x[..., source, None], weight[..., source])
     result: Floats = (total if bias is None else total + bias).astype(x.dtype)
     return result
+
+
+def arriving(x: Floats, weight: Floats) -> NDArray[np.float64]:
+    """x times weight in double precision, 0 where the weight is."""
+    product: NDArray[np.float64] = np.where(weight == 0, 0, x.astype(np.float64) * weight.astype(np.float64))
+    return product
 
 
 def convolve(x: Floats, weight: Floats, bias: Floats, stride: Any, padding: Any, dilation: Any, groups: int) -> Floats:
@@ -68,20 +75,18 @@ def convolve(x: Floats, weight: Floats, bias: Floats, stride: Any, padding: Any,
     dilation = tuple(int(d) for d in dilation)
     pads = same_padding(kernel, dilation) if isinstance(padding, str) else tuple((int(p), int(p)) for p in padding)
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-    filters = weight.reshape(groups, weight.shape[0] // groups, -1).astype(np.float64)
-    height, width = ((n + sum(p) - r) // s + 1 for n, p, r, s in zip(x.shape[2:], pads, reach, (rows, columns), strict=True))
-    out = np.empty((x.shape[0], weight.shape[0], height, width), x.dtype)
-    per_sample = 8 * filters.shape[0] * filters.shape[2] * height * width
-    samples = max(1, CHUNK_BYTES // per_sample)
-    for start in range(0, x.shape[0], samples):
-        padded = np.pad(x[start : start + samples].astype(np.float64), ((0, 0), (0, 0), *pads))
-        windows = sliding_window_view(padded, reach, axis=(2, 3))[:, :, ::rows, ::columns, :: dilation[0], :: dilation[1]]
-        n, channels = windows.shape[:2]
-        # [N, C, H, W, h, w] -> [groups, C/groups * h * w, N * H * W]
-        unfolded = windows.transpose(1, 4, 5, 0, 2, 3).reshape(groups, channels // groups * kernel[0] * kernel[1], -1)
-        total = (filters @ unfolded).reshape(weight.shape[0], n, height, width)
-        out[start : start + samples] = total.transpose(1, 0, 2, 3) + bias[None, :, None, None]
-    return out
+    padded = np.pad(x, ((0, 0), (0, 0), *pads))
+    windows = sliding_window_view(padded, reach, axis=(2, 3))[:, :, ::rows, ::columns, :: dilation[0], :: dilation[1]]
+    n, channels, height, width = windows.shape[:4]
+    windows = windows.reshape(n, groups, 1, channels // groups, height, width, *kernel)
+    filters = weight.reshape(groups, weight.shape[0] // groups, channels // groups, 1, 1, *kernel)
+    total = np.zeros((n, *filters.shape[:2], height, width))
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            for channel in range(channels // groups):
+                total += arriving(windows[:, :, :, channel, ..., i, j], filters[:, :, channel, ..., i, j])
+    result: Floats = (total.reshape(n, -1, height, width) + bias[:, None, None]).astype(x.dtype)
+    return result
 
 
 def pool_sum(x: Floats, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> Floats:

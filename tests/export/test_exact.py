@@ -93,8 +93,8 @@ def test_a_wrong_graph_is_caught_before_it_is_returned(monkeypatch: pytest.Monke
     from filopodia.errors import FilopodiaError
     from filopodia.export import torch_to_nir
 
-    net = nn.Sequential(nn.Linear(4, 4), neuron.IFNode()).eval()
-    nn.init.uniform_(net[0].weight, 0.2, 0.4)
+    net = nn.Sequential(nn.Linear(4, 4, bias=False), neuron.IFNode()).eval()
+    nn.init.uniform_(net[0].weight, 0.15, 0.2)  # sums between the wrong threshold and the right one
     real = torch_to_nir.NODES[Neuron]
 
     def wrong(op: Op, source: tuple[int, ...], dt: float) -> object:
