@@ -38,11 +38,11 @@ def wanted(network: Network, record: Collection[str]) -> list[Wanted]:
 class Records:
     """The arrays, `of[group, name]`, booleans or floats of `dtype`; `bytes` is what they take.
 
-    `InputError` where that is more than `memory`.
+    `InputError` where that and what one sample takes `beside` is more than `memory`, all in bytes.
     """
 
     def __init__(
-        self, network: Network, keep: Sequence[Wanted], steps: int, samples: int, dtype: np.dtype[Any], memory: int
+        self, network: Network, keep: Sequence[Wanted], steps: int, samples: int, dtype: np.dtype[Any], memory: int, beside: int
     ) -> None:
         self.network, self.steps, self.samples = network, steps, samples
         kinds = {(group, name): np.dtype(np.bool_) if binary else dtype for group, name, binary in keep}
@@ -51,12 +51,12 @@ class Records:
             math.prod(shapes[name][1:]) * max(4, kind.itemsize) for (group, name), kind in kinds.items() if group == "signal"
         )
         self.bytes = rates + sum(math.prod(shapes[name]) * kind.itemsize for (_, name), kind in kinds.items())
-        if self.bytes > memory:
+        if self.bytes + beside > memory:
             raise InputError(
-                f"a result of {self.bytes} bytes, and the work of one sample, do not fit",
+                f"memory of {memory} bytes cannot hold the result ({self.bytes} bytes) and one sample",
                 where="simulate",
-                allowed=f"memory (now {memory} bytes beside the work)",
-                fix="record less, run fewer samples, or raise memory=...",
+                allowed=f"at least {self.bytes + beside} bytes for {steps} steps of {samples} samples",
+                fix="record less, give more memory, or fewer samples at a time",
             )
         self.of = {(group, name): np.zeros(shapes[name], kind) for (group, name), kind in kinds.items()}
 

@@ -26,7 +26,7 @@ Floats = NDArray[np.floating[Any]]
 def run(network: Network, entering: Mapping[str, NDArray[Any]], record: Collection[str], dtype: np.dtype[Any]) -> Activity:
     """Run `network` on checked inputs [T, N, *shape], by name; see `simulate_network`, which computes the same faster."""
     steps, samples = (int(n) for n in next(iter(entering.values())).shape[:2])
-    kept = Records(network, wanted(network, record), steps, samples, dtype, memory=2**40)
+    kept = Records(network, wanted(network, record), steps, samples, dtype, memory=2**40, beside=0)
     state = _Run(network, samples, dtype)
     for t in range(steps):
         state.step({name: values[t] for name, values in entering.items()}, first=t == 0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from filopodia.hardware.network.network import Network
 from filopodia.hardware.network.operations import Operations, Port, operations, records
 from filopodia.hardware.network.records import Records, wanted
 from filopodia.hardware.network.table import BLOCK
+from filopodia.hardware.simulator.workers import processors, spread
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,9 +55,9 @@ def simulate_network(
     made = operations(network, dtype, frozenset(name for name, values in entering.items() if values.dtype == np.bool_))
     table, ports = records(made, keep)
     room, each = _room_bytes(made), _sample_bytes((*made.entering, *ports), steps, dtype.itemsize)
-    kept = Records(network, keep, steps, samples, dtype, memory - room - each)
+    kept = Records(network, keep, steps, samples, dtype, memory, room + each)
     free = memory - kept.bytes
-    workers = min(threads or len(os.sched_getaffinity(0)), samples, free // (room + each))
+    workers = min(threads or processors(), samples, free // (room + each))
     width = max(1, min(-(-samples // workers), BATCH_BYTES // each, (free // workers - room) // each))
 
     def run_batch(start: int) -> int:
@@ -70,11 +69,10 @@ def simulate_network(
         return stop - start
 
     done = 0
-    with ThreadPoolExecutor(workers) as pool:
-        for count in pool.map(run_batch, range(0, samples, width)):
-            done += count
-            if progress is not None:
-                progress("simulate", done, samples)
+    for count in spread("tiles", workers, run_batch, range(0, samples, width)):
+        done += count
+        if progress is not None:
+            progress("simulate", done, samples)
     return kept.activity(dtype.name, record)
 
 
