@@ -82,7 +82,15 @@ def test_the_headline_runs_are_what_was_measured() -> None:
         assert [cell.replace(" %", "%") for cell in cells] == list(measured)
 
 
-@pytest.mark.parametrize(("data", "what"), [("mnist", "MNIST, MLP"), ("nmnist", "N-MNIST, CSNN")])
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("mnist", "MNIST, MLP"),
+        ("mnist-csnn", "MNIST, CSNN"),
+        ("nmnist", "N-MNIST, CSNN"),
+        ("nmnist_from_seed_3", "N-MNIST, CSNN, seeds 3 to 5"),
+    ],
+)
 def test_the_synops_tables_are_what_was_measured(data: str, what: str) -> None:
     found = runs(f"prune_synops_{data}")
     table = rows(f"| {what} | accuracy % | SynOps per sample | weights zero % |")
