@@ -75,6 +75,12 @@ def test_the_confirmation_is_what_was_measured() -> None:
         assert cell == shown([100 * run["accuracy"] for run in some])
 
 
+def test_the_digits_are_what_was_measured() -> None:
+    found = runs("prune_digits")
+    sparse, dense = (shown([100 * run["accuracy"] for run in found if run["name"] == name]) for name in ("stds", "dense"))
+    assert f"three seeds: {sparse} % of the 360 test\nimages; dense {dense} %." in PAGE
+
+
 def test_the_headline_runs_are_what_was_measured() -> None:
     for name, *cells in rows("| MNIST, whole | weights zero | accuracy | SynOps per sample | CPU time |"):
         (run,) = runs(f"prune_mnist_{name}")
