@@ -91,7 +91,7 @@ class Series:
         path = RESULTS / f"{benchmark}.json"
         if kept and path.exists():
             saved = json.loads(path.read_text())
-            if msgspec.convert(saved["config"], TrainConfig) == base:  # settings younger than the file take their defaults
+            if _same(saved["config"], base):
                 known = {field.name for field in fields(Outcome)}
                 self.outcomes = [Outcome(**row) for row in saved["runs"] if set(row) == known]
 
@@ -145,6 +145,14 @@ def arguments(about: str | None, seeds: int = 3) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/*.json; series go on from there")
     return parser
+
+
+def _same(saved: object, base: TrainConfig) -> bool:
+    """Whether a saved configuration is this one: younger settings take their defaults, one that is no more makes another."""
+    try:
+        return msgspec.convert(saved, TrainConfig) == base
+    except msgspec.ValidationError:
+        return False
 
 
 def _processor() -> str:

@@ -75,6 +75,12 @@ def test_the_confirmation_is_what_was_measured() -> None:
         assert cell == shown([100 * run["accuracy"] for run in some])
 
 
+def test_the_digits_are_what_was_measured() -> None:
+    found = runs("prune_digits")
+    sparse, dense = (shown([100 * run["accuracy"] for run in found if run["name"] == name]) for name in ("stds", "dense"))
+    assert f"three seeds: {sparse} % of the 360 test\nimages; dense {dense} %." in PAGE
+
+
 def test_the_headline_runs_are_what_was_measured() -> None:
     for name, *cells in rows("| MNIST, whole | weights zero | accuracy | SynOps per sample | CPU time |"):
         (run,) = runs(f"prune_mnist_{name}")
@@ -82,7 +88,15 @@ def test_the_headline_runs_are_what_was_measured() -> None:
         assert [cell.replace(" %", "%") for cell in cells] == list(measured)
 
 
-@pytest.mark.parametrize(("data", "what"), [("mnist", "MNIST, MLP"), ("nmnist", "N-MNIST, CSNN")])
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("mnist", "MNIST, MLP"),
+        ("mnist-csnn", "MNIST, CSNN"),
+        ("nmnist", "N-MNIST, CSNN"),
+        ("nmnist_from_seed_3", "N-MNIST, CSNN, seeds 3 to 5"),
+    ],
+)
 def test_the_synops_tables_are_what_was_measured(data: str, what: str) -> None:
     found = runs(f"prune_synops_{data}")
     table = rows(f"| {what} | accuracy % | SynOps per sample | weights zero % |")
