@@ -24,7 +24,7 @@ from unittest.mock import patch
 import numpy as np
 from scipy.optimize import nnls
 from simulator_nets import Shape, machine, program
-from simulator_peak import SLOTS, count
+from simulator_peak import SLOTS, aligned, count
 
 from filopodia.hardware import simulate
 from filopodia.hardware.simulator.adders import WIDE
@@ -98,7 +98,7 @@ def _times(net: Any, given: Any, choice: Choice, calls: int) -> list[float]:
     return found
 
 
-WORDS = np.zeros((SLOTS + 40) * WIDE, np.uint64)
+WORDS = aligned((SLOTS + 40) * WIDE)
 
 
 def fixed_loop() -> float:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numba import int16, uint64
+from numpy.typing import NDArray
 from simulator_nets import Shape, interleaved, machine, program
 
 from filopodia.hardware import simulate
@@ -27,6 +28,7 @@ from filopodia.hardware.simulator.compiled import kernel
 from filopodia.hardware.simulator.gather import EIGHT, load_pairs
 from filopodia.hardware.simulator.prepared import prepare
 from filopodia.hardware.simulator.simd import splat, store
+from filopodia.hardware.simulator.spare import Spare
 from filopodia.hardware.simulator.transpose import load
 
 SLOTS = 96  # vectors of 128 bytes that the loop of kernel S reads: 12 KiB
@@ -71,13 +73,20 @@ def _add(weights: Any, rows: Any, sums: Any, width: Any) -> None:
     store(sums, uint64(512), b)
 
 
+def aligned(words: int) -> NDArray[np.uint64]:
+    """Zeros from the start of a cache line, as the simulator's own buffers: loads across two lines would be no best."""
+    found = Spare().take(words)
+    found[:] = 0
+    return found
+
+
 count, add = kernel(_count), kernel(_add)
 
 
 def lanes(rounds: int) -> dict[str, float]:
     """Kernel S, 90 % sparse: the whole call, and what a step costs on top of the same layer at 99.9 %."""
     found = {}
-    words = np.zeros((SLOTS + 40) * WIDE, np.uint64)
+    words = aligned((SLOTS + 40) * WIDE)
     per_call = 2000 * len(range(0, SLOTS - 7, 7))
     for inputs, outputs in ((230, 512), (784, 512), (2048, 2048)):
         nets = {str(d): program((Shape(outputs, False),), (inputs,), (d,), (0.2, 0.05)) for d in (0.1, 0.001)}
@@ -105,7 +114,7 @@ def gather(rounds: int) -> dict[str, float]:
     """Kernel G, one sample, 784 to 512: the whole call, and what a row costs on top of the same layer without spikes."""
     found = {}
     net = program((Shape(512, False),), (784,), (1.0,), (0.05, 0.05))
-    weights, sums = np.zeros(784 * 512 + 64, np.uint8), np.zeros(1024, np.uint8)
+    weights, sums = aligned(784 * 64).view(np.uint8), aligned(128).view(np.uint8)
     silent = np.zeros((1000, 1, 784), np.bool_)
     for rate in (0.05, 0.2):
         given = np.random.default_rng(1).random(silent.shape) < rate
