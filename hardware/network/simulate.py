@@ -69,7 +69,7 @@ def simulate_network(
         return stop - start
 
     done = 0
-    for count in spread("tiles", workers, run_batch, range(0, samples, width)):
+    for count in spread("tiles", workers - 1, run_batch, range(0, samples, width)):
         done += count
         if progress is not None:
             progress("simulate", done, samples)

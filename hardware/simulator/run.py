@@ -33,12 +33,15 @@ def run(
     starts = range(0, samples, layout.samples)
 
     def one(start: int) -> int:
-        Tile(prepared, given, result, layout, start, min(start + layout.samples, samples), record, counts).run()
-        return start
+        end: int = min(start + layout.samples, samples)
+        Tile(prepared, given, result, layout, start, end, record, counts).run()
+        return end - start
 
-    for start in spread("tiles", layout.tiles, one, starts):
+    done = 0
+    for count in spread("tiles", layout.tiles - 1, one, starts):
+        done += count
         if progress is not None:
-            progress("simulate", min(start + layout.samples, samples), samples)
+            progress("simulate", done, samples)
     return _activity(prepared, given, result, record, steps, samples, counts)
 
 

@@ -181,7 +181,7 @@ class Tile:
         def one(i: int) -> None:
             work(i, (size * i // parts, size * (i + 1) // parts))
 
-        for _ in spread("parts", parts, one, range(parts)):
+        for _ in spread("parts", (parts - 1) * self.layout.tiles, one, range(parts)):
             pass
 
     def _room(self) -> NDArray[np.uint64]:

@@ -1,4 +1,7 @@
-"""Threads that stay: a fresh thread may have to wait for a processor longer than a small run takes."""
+"""Threads that stay from run to run, beside the caller's own, which works too.
+
+A fresh thread, or one woken while its caller goes to sleep, may have to wait for a processor longer than a small run takes.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ Level = Literal["tiles", "parts"]
 
 
 @cache
-def _pool(level: Level, count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix=f"filopodia-{level}")
+def _pool(level: Level, helpers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(helpers, thread_name_prefix=f"filopodia-{level}")
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has the executors, but not their threads
@@ -28,9 +31,20 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def spread(level: Level, count: int, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """`map(work, items)` on `count` threads of a level; on this thread where `count` is less than 2.
+def spread(level: Level, helpers: int, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """`work` of each item, in any order, on this thread and up to `helpers` more.
 
     Tiles wait for the parts within them, so the two levels have threads of their own.
     """
-    return map(work, items) if count < 2 else _pool(level, count).map(work, items)
+    if helpers < 1:
+        yield from map(work, items)
+        return
+    pool = _pool(level, helpers)
+    asked = [(pool.submit(work, item), item) for item in items]
+    try:
+        while asked:
+            future, item = asked.pop()  # the helpers begin at the other end
+            yield work(item) if future.cancel() else future.result()
+    finally:
+        for future, _ in asked:
+            future.cancel()

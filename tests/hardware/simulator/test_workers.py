@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from filopodia.hardware.simulator.workers import processors, spread
 
 
-def test_items_come_back_in_order_and_levels_may_nest() -> None:
+def test_every_item_comes_back_once_and_levels_may_nest() -> None:
     def tile(i: int) -> list[int]:
-        return list(spread("parts", 2, lambda j: 10 * i + j, range(3)))
+        return sorted(spread("parts", 2, lambda j: 10 * i + j, range(3)))
 
-    assert list(spread("tiles", 2, tile, range(4))) == [[10 * i + j for j in range(3)] for i in range(4)]
-    assert list(spread("tiles", 1, lambda i: i, [3, 1])) == [3, 1]
+    assert sorted(spread("tiles", 2, tile, range(4))) == [[10 * i + j for j in range(3)] for i in range(4)]
+    assert list(spread("tiles", 0, lambda i: i, [3, 1])) == [3, 1]
+
+
+def test_the_caller_works_beside_its_helpers() -> None:
+    meeting = threading.Barrier(2, timeout=30)
+
+    def meet(_: int) -> int:
+        meeting.wait()  # passes only when two threads are at work
+        return threading.get_ident()
+
+    assert threading.get_ident() in set(spread("tiles", 1, meet, range(4)))
+
+
+def test_processors_are_counted() -> None:
     assert processors() >= 1
 
 
@@ -25,16 +39,16 @@ def test_a_failing_item_is_told_and_the_threads_serve_on() -> None:
 
     with pytest.raises(ZeroDivisionError):
         list(spread("tiles", 2, fail, range(3)))
-    assert list(spread("tiles", 2, lambda i: i, range(3))) == [0, 1, 2]
+    assert sorted(spread("tiles", 2, lambda i: i, range(3))) == [0, 1, 2]
 
 
 FORK = """
 import os
 from filopodia.hardware.simulator.workers import spread
-assert list(spread("tiles", 2, lambda i: i, range(3))) == [0, 1, 2]
+assert sorted(spread("tiles", 2, lambda i: i, range(3))) == [0, 1, 2]
 child = os.fork()
 if child == 0:
-    os._exit(list(spread("tiles", 2, lambda i: i, range(3))) != [0, 1, 2])
+    os._exit(sorted(spread("tiles", 2, lambda i: i, range(3))) != [0, 1, 2])
 assert os.waitpid(child, 0)[1] == 0
 """
 
