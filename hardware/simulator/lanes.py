@@ -212,10 +212,12 @@ def _lanes_layer(
                         if total > uint64(16):
                             transpose(words, planes + uint64(16) * w, numbers + uint64(16) * w, width)
                         target = (uint64(out_row[row]) + uint64(out_place[place]) + moved) * unit
-                        for k in range(span):
+                        for k in range(len(width) // len(part)):
+                            if k > 0 and k % span == 0:  # the next place, whose steps are all in this vector
+                                u, v = none, none
                             aside = uint64(k * len(part))
                             spikes = silent
-                            here = min(8, steps - 8 * (chunk * span + k))
+                            here = min(8, steps - 8 * (chunk * span + k % span))
                             if simple:
                                 values = (constant_half, scale, factor_v, fraction, below_one, fires)
                                 v, spikes = run_simple(words, numbers + aside, here, v, values, subtract, bounded, part)

@@ -280,7 +280,7 @@ class Tile:
                     piece if by_row else (0, rows),
                     (0, 1) if by_row else piece,
                     (0,) * width,
-                    (0,) * (width // self.layout.span),
+                    (0,) * (width if self.layout.span == 1 else self.layout.width),
                 )
 
             self._share(part, rows if by_row else len(chosen))

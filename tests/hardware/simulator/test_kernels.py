@@ -201,12 +201,29 @@ def _as_matrix(program: Program, connection: Connection) -> np.ndarray:
 @pytest.mark.parametrize("kernel", ["G", "S", "chosen"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
-    drawn=programs(), steps=st.sampled_from([1, 5, 8, 19]), samples=st.sampled_from([1, 3, 37, 70]), threads=st.integers(1, 3)
+    drawn=programs(), steps=st.sampled_from([1, 5, 8, 12, 19]), samples=st.sampled_from([1, 3, 37, 70]), threads=st.integers(1, 3)
 )
 def test_every_kernel_is_the_reference(kernel: str, drawn: tuple[Program, int], steps: int, samples: int, threads: int) -> None:
     program, seed = drawn
     with only(kernel):
         check(program, spikes(program, seed, steps, samples), threads=threads)
+
+
+@pytest.mark.parametrize("steps", [3, 8, 9, 16, 17, 33])
+@pytest.mark.parametrize("samples", [2, 32, 33, 64, 65, 129])
+def test_every_width_and_span_of_a_vector_is_the_reference(samples: int, steps: int) -> None:
+    rng = np.random.default_rng(7)
+    neuron = {"du": np.asarray(4095, np.int32), "dv": np.asarray(300, np.int32), "bias": np.asarray(2, np.int32)}
+    layers = (
+        Layer("c", (5, 4, 9), vth=np.asarray(70, np.int32), latency=1, **neuron),
+        Layer("d", (6,), vth=np.asarray(90, np.int32), latency=2, **neuron),
+    )
+    conv = Conv(weights(rng, (5, 2, 3, 3), 60, 0.5), (1, 1), (1, 1))
+    connections = (Connection("x", "c", conv), Connection("c", "d", Dense(weights(rng, (6, 180), 60, 0.3))))
+    program = Program((Input("x", (2, 4, 9)),), layers, connections, ("d",))
+    given = spikes(program, steps * samples, steps, samples)
+    with only("S"):
+        check(program, given, threads=1)
 
 
 def test_a_small_memory_only_makes_tiles_smaller() -> None:
