@@ -201,7 +201,10 @@ def _as_matrix(program: Program, connection: Connection) -> np.ndarray:
 @pytest.mark.parametrize("kernel", ["G", "S", "chosen"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
-    drawn=programs(), steps=st.sampled_from([1, 5, 8, 12, 19]), samples=st.sampled_from([1, 3, 37, 70]), threads=st.integers(1, 3)
+    drawn=programs(),
+    steps=st.sampled_from([1, 5, 8, 12, 19]),
+    samples=st.sampled_from([1, 3, 37, 70]),
+    threads=st.integers(1, 3),
 )
 def test_every_kernel_is_the_reference(kernel: str, drawn: tuple[Program, int], steps: int, samples: int, threads: int) -> None:
     program, seed = drawn
