@@ -268,8 +268,8 @@ def tried(make: Callable[[], Made]) -> Row:
 
 def on_lava(rows: list[Row]) -> list[str]:
     """The last cell of each row, from one start of Lava."""
-    planned = [row for row in rows if row.program is not None]
-    ran = iter(run_many([(row.program, row.spikes) for row in planned], record=STATES, actors="threads"))  # type: ignore[misc]
+    planned = [(row.program, row.spikes) for row in rows if row.program is not None]
+    ran = iter(run_many(planned, record=STATES, actors="threads"))
     cells = []
     for row in rows:
         if row.program is None:

@@ -4,7 +4,7 @@
 
 Full connections and convolutions over sizes, densities, spike rates, steps and samples; CPU time of the kernel alone on one
 thread, median of `--rounds` calls. A processor's own speed comes and goes by half, so before every call a fixed loop is timed
-too, and times are in units of that loop, taken as long as its quickest turn. Prints every case, how many are within 20 %,
+too, and times are in units of that loop, taken as long as its quick turns are. Prints every case, how many are within 20 %,
 whether the law picks the quicker kernel and what its wrong picks cost, and the prices that would fit best.
 """
 
@@ -119,6 +119,11 @@ def fit(work: list[dict[str, float]], measured: list[float]) -> dict[str, float]
     return {name: float(f"{price:.3g}") for name, price in zip(names, prices, strict=True)}
 
 
+def picked(measured: dict[Choice, tuple[float, dict[str, float]]]) -> float:
+    """What the kernel takes that the law picks."""
+    return measured[min(Choice, key=lambda c: nanoseconds(measured[c][1], NS[c]))][0]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,8 +147,7 @@ def main() -> None:
             "said_over_measured": {f"{p}%": float(np.percentile(ratios, p)) for p in (0, 10, 50, 90, 100)},
             "fitted_ns": fit(work, measured),
         }
-    chosen = [min(Choice, key=lambda c, x=x: nanoseconds(x[c][1], NS[c])) for x in found]  # type: ignore[misc]
-    lost = [x[c][0] / min(ns for ns, _ in x.values()) for x, c in zip(found, chosen, strict=True)]
+    lost = [picked(x) / min(ns for ns, _ in x.values()) for x in found]
     figures["wrong_picks"] = sum(x > 1 for x in lost)
     figures["time_of_picks_over_best"] = {"median": float(np.median(lost)), "worst": max(lost)}
     print(json.dumps(figures, indent=1))

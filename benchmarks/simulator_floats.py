@@ -12,21 +12,18 @@ are not the reference's.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import nir
 import numpy as np
 import torch
-from simulator_nets import CIFAR10NET, MNIST_FC, Peer, Shape, interleaved, machine, program, ratio
+from simulator_nets import CIFAR10NET, MNIST_FC, Peer, Shape, interleaved, program, ratio, run_cases
 
 from filopodia.hardware import Network, load, simulate
 from filopodia.hardware.network import reference
-from filopodia.hardware.program import Conv, Program
+from filopodia.hardware.program import Conv, Dense, Program
 
 DT = 1e-3
 TAU = 2 * DT  # v keeps half of itself per step, as the programs' neurons do
@@ -34,22 +31,7 @@ TAU = 2 * DT  # v keeps half of itself per step, as the programs' neurons do
 
 def main() -> None:
     """Run the asked cases and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/simulator_floats.json")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    print(machine())
-    found: dict[str, dict[str, float]] = {}
-    for name in asked.cases or CASES:
-        row, figures = CASES[name](asked.rounds)
-        found[row] = figures
-        print(f"{row:32s}" + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()), flush=True)
-    if asked.save:
-        path = Path(__file__).parent / "results" / "simulator_floats.json"
-        known = json.loads(path.read_text())["figures"] if path.is_file() else {}
-        path.write_text(json.dumps({"machine": machine(), "figures": known | found}, indent=1) + "\n")
+    run_cases(__doc__, CASES, "simulator_floats")
 
 
 def in_floats(of: Program, seed: int = 2) -> tuple[Network, Peer, Peer]:
@@ -60,8 +42,8 @@ def in_floats(of: Program, seed: int = 2) -> tuple[Network, Peer, Peer]:
     nodes: dict[str, Any] = {"input": nir.Input({"input": np.array(of.inputs[0].shape)})}
     for i, x in enumerate(of.layers):
         synapses = of.into(x.name)[0].synapses
-        assert not hasattr(synapses, "indptr")
-        weight = (synapses.weight * rng.uniform(0.9, 1.1, synapses.weight.shape)).astype(np.float32)  # type: ignore[union-attr]
+        assert isinstance(synapses, Conv | Dense)
+        weight = (synapses.weight * rng.uniform(0.9, 1.1, synapses.weight.shape)).astype(np.float32)
         for modules in layers:
             modules[i].weight.data = torch.from_numpy(weight)
         if isinstance(synapses, Conv):
@@ -112,29 +94,29 @@ def compare(of: Program, steps: int, samples: int, peers: int, plain: tuple[int,
     return figures | {"us_per_sample_step": 1e6 * float(np.median(seconds["ours"])) / samples / steps}
 
 
-def fully_connected(sparsity: int) -> Callable[[int], tuple[str, dict[str, float]]]:
+def fully_connected(sparsity: int) -> Callable[[int], dict[str, dict[str, float]]]:
     """784-512-512-10, T = 16, N = 256."""
 
-    def measure(rounds: int) -> tuple[str, dict[str, float]]:
+    def measure(rounds: int) -> dict[str, dict[str, float]]:
         net = program(MNIST_FC, (784,), (1 - sparsity / 100,) * 3, (0.05,) * 4)
-        return f"784-512-512-10 {sparsity} % / 5 %", compare(net, 16, 256, 256, (16, 4), rounds)
+        return {f"784-512-512-10 {sparsity} % / 5 %": compare(net, 16, 256, 256, (16, 4), rounds)}
 
     return measure
 
 
-def convolution(rounds: int) -> tuple[str, dict[str, float]]:
+def convolution(rounds: int) -> dict[str, dict[str, float]]:
     """One convolution 256 -> 256 at 16 x 16, T = 8, N = 32."""
     net = program((Shape(256, True),), (256, 16, 16), (0.05,), (0.05, 0.05))
-    return "conv 256, 16 x 16, 95 % / 5 %", compare(net, 8, 32, 8, (2, 1), rounds)
+    return {"conv 256, 16 x 16, 95 % / 5 %": compare(net, 8, 32, 8, (2, 1), rounds)}
 
 
-def cifar(rounds: int) -> tuple[str, dict[str, float]]:
+def cifar(rounds: int) -> dict[str, dict[str, float]]:
     """CIFAR10Net, T = 8, N = 8."""
     net = program(CIFAR10NET, (3, 32, 32), (0.05,) * 8, (0.05,) * 9)
-    return "CIFAR10Net 95 % / 5 %", compare(net, 8, 8, 1, None, rounds)
+    return {"CIFAR10Net 95 % / 5 %": compare(net, 8, 8, 1, None, rounds)}
 
 
-CASES: dict[str, Callable[[int], tuple[str, dict[str, float]]]] = {
+CASES: dict[str, Callable[[int], dict[str, dict[str, float]]]] = {
     "fc": fully_connected(95),
     "fc90": fully_connected(90),
     "conv": convolution,

@@ -49,7 +49,7 @@ def _runs(nets: dict[str, tuple[Program, int, int, float]]) -> dict[str, Callabl
     sides: dict[str, Callable[[], object]] = {}
     for name, (of, steps, samples, rate) in nets.items():
         given = rng.random((steps, samples, *of.inputs[0].shape)) < rate
-        sides[name] = lambda of=of, given=given: simulate(of, given, record=(), threads=1)  # type: ignore[misc]
+        sides[name] = partial(simulate, of, given, record=(), threads=1)
     return sides
 
 

@@ -6,10 +6,12 @@ which is what decides the cost. Importing this file imports torch.
 
 from __future__ import annotations
 
+import argparse
+import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -185,6 +187,26 @@ def interleaved(sides: dict[str, Callable[[], object]], rounds: int, turn: float
             if i:
                 seconds[name].append(spent / calls)
     return seconds
+
+
+def run_cases(doc: str | None, cases: Mapping[str, Callable[[int], dict[str, dict[str, float]]]], name: str) -> None:
+    """The command line of a benchmark with named cases: run those asked for, print their figures, save them under `name`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", choices=[*cases, []])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--save", action="store_true", help=f"write benchmarks/results/{name}.json")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    print(machine())
+    found: dict[str, dict[str, float]] = {}
+    for case in asked.cases or cases:
+        for row, figures in cases[case](asked.rounds).items():
+            found[row] = figures
+            print(f"{row:48s}" + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()), flush=True)
+    if asked.save:
+        path = Path(__file__).parent / "results" / f"{name}.json"
+        known = json.loads(path.read_text())["figures"] if path.is_file() else {}
+        path.write_text(json.dumps({"machine": machine(), "figures": known | found}, indent=1) + "\n")
 
 
 def ratio(of: list[float], to: list[float]) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ def lanes(rounds: int) -> dict[str, float]:
     for inputs, outputs in ((230, 512), (784, 512), (2048, 2048)):
         nets = {str(d): program((Shape(outputs, False),), (inputs,), (d,), (0.2, 0.05)) for d in (0.1, 0.001)}
         given = np.random.default_rng(1).random((64, 128, inputs)) < 0.2
-        sides: dict[str, Callable[[], object]] = {"peak": lambda: count(words, 2000, (0,) * WIDE)}
-        sides |= {d: lambda net=net, given=given: simulate(net, given, record=(), threads=1) for d, net in nets.items()}
+        sides: dict[str, Callable[[], object]] = {"peak": partial(count, words, 2000, (0,) * WIDE)}
+        sides |= {d: partial(simulate, net, given, record=(), threads=1) for d, net in nets.items()}
         seconds = interleaved(sides, rounds)
         steps = {d: 8 * _steps(net) for d, net in nets.items()}
         peak = float(np.median(seconds["peak"])) / per_call
@@ -120,9 +121,9 @@ def gather(rounds: int) -> dict[str, float]:
         given = np.random.default_rng(1).random(silent.shape) < rate
         rows = int(given.sum())
         sides: dict[str, Callable[[], object]] = {
-            "peak": lambda: add(weights, 784, sums, EIGHT),
-            "ours": lambda given=given: simulate(net, given, record=(), threads=1),  # type: ignore[misc]
-            "silent": lambda: simulate(net, silent, record=(), threads=1),
+            "peak": partial(add, weights, 784, sums, EIGHT),
+            "ours": partial(simulate, net, given, record=(), threads=1),
+            "silent": partial(simulate, net, silent, record=(), threads=1),
         }
         seconds = interleaved(sides, rounds)
         peak = float(np.median(seconds["peak"])) / 784

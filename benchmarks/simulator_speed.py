@@ -9,14 +9,13 @@ For the big net the torch sides run 2 of the 32 samples (their time is linear in
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
-from simulator_nets import CIFAR10NET, MNIST_FC, Peer, Shape, interleaved, machine, program, ratio
+from numpy.typing import NDArray
+from simulator_nets import CIFAR10NET, MNIST_FC, Peer, Shape, interleaved, program, ratio, run_cases
 
 from filopodia.hardware import simulate
 from filopodia.hardware.program import Program
@@ -28,23 +27,7 @@ D2 = (0.9324, 0.9782, 0.9399, 0.9207, 0.9252, 0.8841, 0.9844, 0.5758)
 
 def main() -> None:
     """Run the asked cases and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/simulator_speed.json")
-    asked = parser.parse_args()
-    torch.set_num_threads(1)
-    print(machine())
-    found: dict[str, dict[str, float]] = {}
-    for name in asked.cases or CASES:
-        for row, figures in CASES[name](asked.rounds).items():
-            found[row] = figures
-            print(f"{row:48s}" + "  ".join(f"{key} {value:.4g}" for key, value in figures.items()), flush=True)
-    if asked.save:
-        path = Path(__file__).parent / "results" / "simulator_speed.json"
-        path.parent.mkdir(exist_ok=True)
-        known = json.loads(path.read_text())["figures"] if path.is_file() else {}
-        path.write_text(json.dumps({"machine": machine(), "figures": known | found}, indent=1) + "\n")
+    run_cases(__doc__, CASES, "simulator_speed")
 
 
 def compare(
@@ -57,20 +40,21 @@ def compare(
     x = torch.from_numpy((rng.random((steps, peers, *shape)) < 0.05).astype(np.float32))
     jelly, bare = Peer(first, True), Peer(first, False)
     sides: dict[str, Callable[[], object]] = {}
+    inputs: dict[str, NDArray[np.bool_]] = {}
     with torch.inference_mode():
         for name, of in programs.items():
-            given = rng.random((steps, samples, *shape)) < rates[name]
-            sides[name] = lambda of=of, given=given: simulate(of, given, record=(), threads=1)  # type: ignore[misc]
+            given = inputs[name] = rng.random((steps, samples, *shape)) < rates[name]
+            sides[name] = partial(simulate, of, given, record=(), threads=1)
         sides["spikingjelly"] = lambda: jelly(x)
         sides["torch"] = lambda: bare(x)
         seconds = interleaved(sides, rounds)
     scale = samples / peers
     rows = {}
     for name in programs:
-        activity = sides[name]()
+        activity = simulate(programs[name], inputs[name], record=(), threads=1)
         hidden = [x.name for x in programs[name].layers[:-1]] or [programs[name].layers[-1].name]
         size = sum(programs[name].nodes[x].size for x in hidden)
-        fired = sum(float(activity.counts[x].spikes.mean()) for x in hidden)  # type: ignore[attr-defined]
+        fired = sum(float(activity.counts[x].spikes.mean()) for x in hidden)
         rows[name] = {
             "x_spikingjelly": scale * ratio(seconds["spikingjelly"], seconds[name]),
             "x_torch": scale * ratio(seconds["torch"], seconds[name]),

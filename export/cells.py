@@ -39,6 +39,9 @@ class Cell(nn.Module):
 class Linear(Cell):
     """y = W x + b over the last axis."""
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(self, weight: NDArray[Any], bias: NDArray[Any] | None) -> None:
         super().__init__()
         self.register_buffer("weight", tensor(weight))
@@ -46,7 +49,7 @@ class Linear(Cell):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] to [..., out]."""
-        return F.linear(x, self.weight, self.bias)  # type: ignore[arg-type]
+        return F.linear(x, self.weight, self.bias)
 
 
 class Convolution(Cell):
@@ -96,17 +99,21 @@ class Flatten(Cell):
 class Scale(Cell):
     """y = x * s."""
 
+    scale: Tensor
+
     def __init__(self, scale: NDArray[Any]) -> None:
         super().__init__()
         self.register_buffer("scale", uniform(scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, *shape]."""
-        return x * self.scale  # type: ignore[operator]
+        return x * self.scale
 
 
 class Threshold(Cell):
     """1 where x > threshold."""
+
+    threshold: Tensor
 
     def __init__(self, threshold: NDArray[Any]) -> None:
         super().__init__()
@@ -114,7 +121,7 @@ class Threshold(Cell):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [N, *shape]."""
-        return (x > self.threshold).to(x)  # type: ignore[operator]
+        return (x > self.threshold).to(x)
 
 
 class Same(Cell):

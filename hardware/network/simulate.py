@@ -14,11 +14,12 @@ from filopodia.hardware.network.network import Network
 from filopodia.hardware.network.operations import Operations, Port, operations, records
 from filopodia.hardware.network.records import Records, wanted
 from filopodia.hardware.network.table import BLOCK
+from filopodia.hardware.simulator.inputs import check_lengths, check_shape, named
+from filopodia.hardware.simulator.settings import checked_record
 from filopodia.hardware.simulator.workers import processors, spread
 
 Progress = Callable[[str, int, int], None]
 
-RECORDS = ("spikes", "u", "v")
 BATCH_BYTES = 2**21  # of what goes into and comes out of the samples that the kernel is handed together
 
 
@@ -46,10 +47,8 @@ def simulate_network(
     dtype = np.dtype(dtype)
     if dtype not in (np.float32, np.float64):
         raise InputError(f"dtype {dtype}", where="simulate", allowed="float32 or float64")
-    unknown = [name for name in record if name not in RECORDS]
-    if isinstance(record, str) or unknown:
-        raise InputError(f"{record!r}", where="record", allowed=", ".join(map(repr, RECORDS)))
-    entering = checked(network, spikes)
+    record = checked_record(record)
+    entering = checked(network, spikes, dtype)
     steps, samples = (int(n) for n in next(iter(entering.values())).shape[:2])
     keep = wanted(network, record)
     made = operations(network, dtype, frozenset(name for name, values in entering.items() if values.dtype == np.bool_))
@@ -119,30 +118,20 @@ def _sample_bytes(ports: Collection[Port], steps: int, itemsize: int) -> int:
     return max(1, steps * (_values(ports, True) + itemsize * _values(ports, False)))
 
 
-def checked(network: Network, spikes: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
-    """One checked array [T, N, *shape] per input."""
-    if not isinstance(spikes, Mapping):
-        if len(network.inputs) != 1:
-            raise InputError(
-                "one array for several inputs",
-                where="spikes",
-                allowed="a dict with an array for each of " + ", ".join(network.inputs),
-            )
-        spikes = {network.inputs[0]: spikes}
-    if set(spikes) != set(network.inputs):
-        raise InputError(f"inputs {', '.join(map(str, sorted(spikes)))}", where="spikes", allowed=", ".join(network.inputs))
-    arrays = {name: np.asarray(spikes[name]) for name in network.inputs}
-    lengths = {array.shape[:2] for array in arrays.values()}
+def checked(network: Network, spikes: Any, dtype: Any = np.float32) -> dict[str, NDArray[Any]]:
+    """One checked array [T, N, *shape] per input, all of whose values are numbers of `dtype`."""
+    arrays = named(network.inputs, spikes)
+    largest = np.finfo(dtype).max
     for name, array in arrays.items():
-        wanted = network.shapes[name]
-        if array.dtype.kind not in "biuf" or array.shape[2:] != wanted or array.ndim != len(wanted) + 2 or 0 in array.shape[:2]:
-            raise InputError(
-                f"{array.dtype} of shape {list(array.shape)}",
-                where=f"spikes of input {name!r}",
-                allowed=f"numbers [T, N, {', '.join(map(str, wanted))}], T and N at least 1",
-            )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError("values that are not finite", where=f"spikes of input {name!r}", allowed="finite numbers")
-    if len(lengths) != 1:
-        raise InputError(f"steps and samples {sorted(lengths)}", where="spikes", allowed="one T and N for all inputs")
+        where = f"spikes for input {name}"
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"type {array.dtype}", where=where, allowed="numbers")
+        check_shape(name, network.shapes[name], array)
+        if array.dtype.kind == "f":
+            if not np.isfinite(array).all():
+                raise InputError("values that are not finite", where=where, allowed="finite numbers")
+            if np.abs(array).max() > largest:
+                found, name_of = np.abs(array).max(), np.dtype(dtype).name
+                raise InputError(f"values up to {found}", where=where, allowed=f"{name_of}: {-largest} to {largest}")
+    check_lengths(arrays)
     return arrays

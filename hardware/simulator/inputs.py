@@ -21,13 +21,18 @@ def messages(inputs: tuple[Input, ...], given: Any) -> dict[str, NDArray[Any]]:
     """
     arrays = named(tuple(x.name for x in inputs), given)
     ready = {x.name: _checked(x, arrays[x.name]) for x in inputs}
-    lengths = {name: array.shape[:2] for name, array in ready.items()}
+    check_lengths(ready)
+    return ready
+
+
+def check_lengths(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise InputError unless all have the same T and N."""
+    lengths = {name: array.shape[:2] for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} {list(length)}" for name, length in lengths.items())
         raise InputError(
             f"inputs of different lengths [T, N]: {found}", where="spikes", allowed="the same T and N for every input"
         )
-    return ready
 
 
 def named(names: tuple[str, ...], given: Any, where: str = "spikes") -> dict[str, NDArray[Any]]:
@@ -43,21 +48,6 @@ def named(names: tuple[str, ...], given: Any, where: str = "spikes") -> dict[str
             allowed="a mapping from input name to array: " + ", ".join(names),
         )
     return {names[0]: _array(given, where)}
-
-
-def numbers(names: tuple[str, ...], given: Any) -> dict[str, NDArray[Any]]:
-    """The arrays that a network in float32 is fed with, by input name. Raises InputError for values that float32 cannot hold;
-    NaN, and shapes, are the network's to refuse."""
-    arrays = named(names, given)
-    largest = np.finfo(np.float32).max
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and array.dtype.itemsize > 4 and array.size and np.abs(array).max() > largest:
-            raise InputError(
-                f"values up to {np.abs(array).max()}",
-                where=f"spikes for input {name}",
-                allowed=f"float32: {-largest} to {largest}",
-            )
-    return arrays
 
 
 def _array(given: Any, where: str) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from filopodia.errors import InputError
 from filopodia.hardware.activity import Activity
 from filopodia.hardware.network.network import Network
 from filopodia.hardware.program import Program
-from filopodia.hardware.simulator.inputs import messages, numbers
+from filopodia.hardware.simulator.inputs import messages
 from filopodia.hardware.simulator.settings import check_progress, checked_memory, checked_record, checked_threads
 
 Progress = Callable[[str, int, int], None]
@@ -53,8 +53,7 @@ def simulate(
             raise InputError(f"arithmetic {arithmetic!r} for a network in floats", where="simulate", fix="compile it first")
         from filopodia.hardware.network import simulate_network
 
-        given = numbers(source.inputs, spikes)
-        return simulate_network(source, given, record=kept, threads=threads, memory=memory, progress=progress)
+        return simulate_network(source, spikes, record=kept, threads=threads, memory=memory, progress=progress)
     if not isinstance(source, Program):
         raise InputError(
             f"a {type(source).__name__}",

@@ -94,11 +94,11 @@ def test_edges_into_one_node_sum() -> None:
     nodes = {"x": port(), "y": port(), "n": scale(2), "output": out()}
     edges = [("x", "n"), ("y", "n"), ("x", "output"), ("n", "output")]
     assert ran(graph(nodes, edges), {"x": [1, 2], "y": [10, 0]})["output"] == [23, 6]
-    with pytest.raises(InputError, match="a dict with an array for each of x, y"):
+    with pytest.raises(InputError, match="a mapping from input name to array: x, y"):
         ran(graph(nodes, edges), [1, 2])
-    with pytest.raises(InputError, match="inputs x"):
+    with pytest.raises(InputError, match="arrays for x"):
         ran(graph(nodes, edges), {"x": [1]})
-    with pytest.raises(InputError, match="one T and N"):
+    with pytest.raises(InputError, match="the same T and N"):
         ran(graph(nodes, edges), {"x": [1], "y": [1, 2]})
 
 

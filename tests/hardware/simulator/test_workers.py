@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from filopodia.hardware.simulator.workers import processors, spread
+from filopodia.hardware.simulator.workers import spread
 
 
 def test_every_item_comes_back_once_and_levels_may_nest() -> None:
@@ -29,8 +30,10 @@ def test_the_caller_works_beside_its_helpers() -> None:
     assert threading.get_ident() in set(spread("tiles", 1, meet, range(4)))
 
 
-def test_processors_are_counted() -> None:
-    assert processors() >= 1
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux ties a process to processors")
+def test_only_processors_that_may_be_used_are_counted() -> None:
+    found = subprocess.run([sys.executable, "-c", ONE], check=True, timeout=60, capture_output=True, text=True)
+    assert found.stdout.strip() == "1"
 
 
 def test_a_failing_item_is_told_and_the_threads_serve_on() -> None:
@@ -41,6 +44,13 @@ def test_a_failing_item_is_told_and_the_threads_serve_on() -> None:
         list(spread("tiles", 2, fail, range(3)))
     assert sorted(spread("tiles", 2, lambda i: i, range(3))) == [0, 1, 2]
 
+
+ONE = """
+import os
+from filopodia.hardware.simulator.workers import processors
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(processors())
+"""
 
 FORK = """
 import os
