@@ -27,6 +27,7 @@ from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.compiled import kernel
 from filopodia.hardware.simulator.gather import EIGHT, load_pairs
+from filopodia.hardware.simulator.lanes import count_seven
 from filopodia.hardware.simulator.prepared import prepare
 from filopodia.hardware.simulator.simd import splat, store
 from filopodia.hardware.simulator.spare import Spare
@@ -48,15 +49,11 @@ def _count(words: Any, times: Any, width: Any) -> None:
                 load(words, at + uint64(5) * w, width),
             )
             g = load(words, at + uint64(6) * w, width)
-            left, right = a ^ b, d ^ e
-            two_left, two_right = (a & b) | (left & c), (d & e) | (right & f)
-            left, right = left ^ c, right ^ f
-            either, two_either = left ^ right, two_left ^ two_right
-            two = (left & right) | (either & g)
+            one, two, four = count_seven(a, b, c, d, e, f, g)
             out = uint64(SLOTS + i % 32) * w
-            store(words, out, either ^ g)
-            store(words, out + w, two_either ^ two)
-            store(words, out + uint64(2) * w, (two_left & two_right) | (two_either & two))
+            store(words, out, one)
+            store(words, out + w, two)
+            store(words, out + uint64(2) * w, four)
 
 
 def _add(weights: Any, rows: Any, sums: Any, width: Any) -> None:

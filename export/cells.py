@@ -135,6 +135,8 @@ class Same(Cell):
 class Neuron(Cell):
     """IF, LIF, CubaLIF and their kin without firing (I, LI, CubaLI). A `scale` other than 0: in fixed point."""
 
+    start: Tensor | None
+
     def __init__(self, node: Any, semantics: Semantics, scale: float) -> None:
         super().__init__()
         self.rule, found = constants(node, semantics, scale)
@@ -145,7 +147,7 @@ class Neuron(Cell):
 
     def begin(self, like: Tensor) -> State:
         """Currents at 0, voltages at the leak where there is one, else at the reset voltage."""
-        v = torch.zeros_like(like) if self.start is None else torch.zeros_like(like) + self.start  # type: ignore[operator]
+        v = torch.zeros_like(like) if self.start is None else torch.zeros_like(like) + self.start
         return (torch.zeros_like(like), v) if "i" in self.states else (v,)
 
     def charge(self, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -67,6 +67,19 @@ def _paired(words: Any, pairs: Any, row: Any, power: Any, i: Any, bases: Any, wi
 paired = inlined(_paired)
 
 
+def _count_seven(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
+    """How many of seven vectors' bits are set, lane by lane: the digits worth one, two and four."""
+    left, right = a ^ b, d ^ e
+    two_left, two_right = (a & b) | (left & c), (d & e) | (right & f)
+    left, right = left ^ c, right ^ f
+    either, two_either = left ^ right, two_left ^ two_right
+    two = (left & right) | (either & g)
+    return either ^ g, two_either ^ two, (two_left & two_right) | (two_either & two)
+
+
+count_seven = inlined(_count_seven)
+
+
 def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, width: Any) -> None:
     """Run steps [first, last) of `adders.Adders`; operands of source i count from word `bases[i]`, scratch being source 0."""
     scratch = uint64(bases[uint64(0)])
@@ -77,16 +90,11 @@ def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, width: An
         c, d = operand(words, steps, step, 2, bases, width), operand(words, steps, step, 3, bases, width)
         e, f = operand(words, steps, step, 4, bases, width), operand(words, steps, step, 5, bases, width)
         g = operand(words, steps, step, 6, bases, width)
-        left, right = a ^ b, d ^ e
-        two_left, two_right = (a & b) | (left & c), (d & e) | (right & f)
-        left, right = left ^ c, right ^ f
-        either, two_either = left ^ right, two_left ^ two_right
-        two = (left & right) | (either & g)
+        one, two, four = count_seven(a, b, c, d, e, f, g)
         out = uint64(steps[step, uint64(TAKEN)])
         flip = splat(-int64(out >> uint64(31)), a)
-        store(words, scratch + (out & slot) * uint64(WIDE), either ^ g ^ flip)
-        store(words, scratch + (out >> uint64(10) & slot) * uint64(WIDE), two_either ^ two ^ flip)
-        four = (two_left & two_right) | (two_either & two)
+        store(words, scratch + (out & slot) * uint64(WIDE), one ^ flip)
+        store(words, scratch + (out >> uint64(10) & slot) * uint64(WIDE), two ^ flip)
         store(words, scratch + (out >> uint64(20) & slot) * uint64(WIDE), four ^ flip)
 
 
