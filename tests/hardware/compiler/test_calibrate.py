@@ -65,7 +65,7 @@ def test_a_scale_that_was_asked_for_is_kept():
         ({"sums": "measured"}, "without calibration"),
         ({"objective": "speed"}, "objective 'speed'"),
         ({"calibration": np.zeros((3, 2, 61), bool)}, r"\[T, N, 60\]"),
-        ({"calibration": np.zeros((0, 2, 60), bool)}, "60"),
+        ({"calibration": np.zeros((0, 2, 60), bool)}, "T = 0 steps"),
         ({"calibration": np.full((3, 2, 60), np.nan)}, "not finite"),
         ({"calibration": np.full((3, 2, 60), "spike")}, "calibration of input: type"),
         ({"calibration": {"other": np.zeros((3, 2, 60), bool)}}, "calibration: arrays for other"),
