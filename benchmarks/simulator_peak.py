@@ -4,8 +4,8 @@
 
 The best is measured, not computed: the same loads, logic, additions and stores on the same short vectors, but at addresses
 known beforehand, operands in the first cache (kernel S) or rows one after the other in the second (kernel G), without lists,
-neurons, packing or counting. Beside it stands a whole `simulate` of one layer, in the units of that loop. CPU time, one
-thread, interleaved, medians of per-round ratios.
+neurons, packing or counting. Beside it stand a whole `simulate` of one layer, the kernel in it, and what its steps or rows cost
+alone, in the units of that loop. CPU time, one thread, interleaved, medians.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numba import int16, uint64
@@ -26,34 +27,32 @@ from filopodia.hardware import simulate
 from filopodia.hardware.program import Program
 from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.compiled import kernel
+from filopodia.hardware.simulator.cost import Choice
 from filopodia.hardware.simulator.gather import EIGHT, load_pairs
-from filopodia.hardware.simulator.lanes import count_seven
+from filopodia.hardware.simulator.lanes import add_four, lanes_layer
 from filopodia.hardware.simulator.prepared import prepare
 from filopodia.hardware.simulator.simd import splat, store
 from filopodia.hardware.simulator.spare import Spare
+from filopodia.hardware.simulator.tile import Tile
 from filopodia.hardware.simulator.transpose import load
 
 SLOTS = 96  # vectors of 128 bytes that the loop of kernel S reads: 12 KiB
 
 
 def _count(words: Any, times: Any, width: Any) -> None:
-    """Kernel S's inner loop, 7:3 counters, `times` times over all slots; results go behind them."""
+    """Kernel S's inner loop, four vectors added per step, `times` times over all slots; results go behind them."""
     w = uint64(WIDE)
+    ones = load(words, uint64(0), width)
+    twos = ones
     for _ in range(times):
-        for i in range(0, SLOTS - 7, 7):
+        for i in range(0, SLOTS, 4):
             at = uint64(i) * w
-            a, b, c = load(words, at, width), load(words, at + w, width), load(words, at + uint64(2) * w, width)
-            d, e, f = (
-                load(words, at + uint64(3) * w, width),
-                load(words, at + uint64(4) * w, width),
-                load(words, at + uint64(5) * w, width),
-            )
-            g = load(words, at + uint64(6) * w, width)
-            one, two, four = count_seven(a, b, c, d, e, f, g)
+            a, b = load(words, at, width), load(words, at + w, width)
+            c, d = load(words, at + uint64(2) * w, width), load(words, at + uint64(3) * w, width)
+            ones, twos, fours = add_four(ones, twos, a, b, c, d)
             out = uint64(SLOTS + i % 32) * w
-            store(words, out, one)
-            store(words, out + w, two)
-            store(words, out + uint64(2) * w, four)
+            store(words, out, fours)
+            store(words, out + w, ones)
 
 
 def _add(weights: Any, rows: Any, sums: Any, width: Any) -> None:
@@ -82,24 +81,38 @@ count, add = kernel(_count), kernel(_add)
 
 
 def lanes(rounds: int) -> dict[str, float]:
-    """Kernel S, 90 % sparse: the whole call, and what a step costs on top of the same layer at 99.9 %."""
+    """Kernel S, 90 % sparse: a whole call, the kernel in it, and what its steps cost on top of those of a layer at 99.9 %."""
     found = {}
     words = aligned((SLOTS + 40) * WIDE)
-    per_call = 2000 * len(range(0, SLOTS - 7, 7))
+    per_call = 2000 * SLOTS // 4
     for inputs, outputs in ((230, 512), (784, 512), (2048, 2048)):
-        nets = {str(d): program((Shape(outputs, False),), (inputs,), (d,), (0.2, 0.05)) for d in (0.1, 0.001)}
-        given = np.random.default_rng(1).random((64, 128, inputs)) < 0.2
-        sides: dict[str, Callable[[], object]] = {"peak": partial(count, words, 2000, (0,) * WIDE)}
-        sides |= {d: partial(simulate, net, given, record=(), threads=1) for d, net in nets.items()}
-        seconds = interleaved(sides, rounds)
-        steps = {d: 8 * _steps(net) for d, net in nets.items()}
-        peak = float(np.median(seconds["peak"])) / per_call
-        name = f"S, {inputs} to {outputs}, 90 % sparse"
-        found[f"{name}: whole call"] = peak * steps["0.1"] / float(np.median(seconds["0.1"]))
-        each = [(a - b) / (steps["0.1"] - steps["0.001"]) for a, b in zip(seconds["0.1"], seconds["0.001"], strict=True)]
-        found[f"{name}: steps alone"] = peak / float(np.median(each))
-        found["S, peak, ns per step of seven vectors"] = 1e9 * peak
+        dense, empty = (program((Shape(outputs, False),), (inputs,), (d,), (0.2, 0.05)) for d in (0.1, 0.001))
+        given = np.random.default_rng(1).random((8, 128, inputs)) < 0.2
+        sides: dict[str, Callable[[], object]] = {
+            "peak": partial(count, words, 2000, (0,) * WIDE),
+            "call": partial(simulate, dense, given, record=(), threads=1),
+            "kernel": _kernel(dense, given),
+            "empty": _kernel(empty, given),
+        }
+        seconds = {side: float(np.median(times)) for side, times in interleaved(sides, rounds).items()}
+        peak = seconds["peak"] / per_call
+        name, steps = f"S, {inputs} to {outputs}, 90 % sparse", _steps(dense)
+        found[f"{name}: whole call"] = peak * steps / seconds["call"]
+        found[f"{name}: kernel with its neurons"] = peak * steps / seconds["kernel"]
+        found[f"{name}: steps alone"] = peak * (steps - _steps(empty)) / (seconds["kernel"] - seconds["empty"])
+        found["S, peak, ns per step of four vectors"] = 1e9 * peak
     return found
+
+
+def _kernel(net: Program, given: NDArray[np.bool_]) -> Callable[[], object]:
+    """The call of kernel S within `simulate`, to be repeated."""
+    calls: list[tuple[Any, ...]] = []
+    with (
+        patch("filopodia.hardware.simulator.lanes.lanes_layer", lambda *arguments: calls.append(arguments)),
+        patch.object(Tile, "_choose", lambda _tile, _index: Choice.LANES),
+    ):
+        simulate(net, given, record=(), threads=1)
+    return partial(lanes_layer, *calls[0])
 
 
 def _steps(net: Program) -> int:

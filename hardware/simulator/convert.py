@@ -13,29 +13,19 @@ from numba import int8, int64, uint8, uint64
 
 from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
 from filopodia.hardware.simulator.simd import from_bits, greater, loader, mask_bits, ones, select, splat, store
+from filopodia.hardware.simulator.transpose import turn_square
 
 WORD = (0,)
 load_bytes = loader(8, 64)
 
 
-def _turn_word(square: Any) -> None:
-    """Transpose 64 x 64 bits in place."""
-    distance = uint64(32)
-    mask = uint64(0x00000000FFFFFFFF)
-    while distance > uint64(0):
-        first = uint64(0)
-        while first < uint64(64):
-            for k in range(first, first + distance):
-                i, j = uint64(k), uint64(k) + distance
-                moved = ((square[i] >> distance) ^ square[j]) & mask
-                square[j] ^= moved
-                square[i] ^= moved << distance
-            first += distance << uint64(1)
-        distance >>= uint64(1)
-        mask ^= mask << distance
+def _row(i: Any) -> Any:
+    """Where row i of a square is."""
+    i = uint64(i)
+    return uint64(8) * (i & uint64(7)) + (i >> uint64(3))
 
 
-turn_word = inlined(_turn_word)
+row = inlined(_row)
 
 
 def _read_word(flat: Any, first: Any, count: Any, none: Any) -> Any:
@@ -91,11 +81,11 @@ def _pack(
                             word = uint64(0)
                             if channel < channels:
                                 word = read_word(flat, begin + uint64(channel * places + first), places - first, none)
-                            square[uint64(c)] = word
+                            square[row(c)] = word
                             count += ones(word)
-                        turn_word(square)
+                        turn_square(square)
                         for place in range(first, min(first + 64, places)):
-                            bits[out + uint64(place * words + k)] = square[uint64(place - first)]
+                            bits[out + uint64(place * words + k)] = square[row(place - first)]
             sums[t, n] = count
 
 
@@ -120,11 +110,11 @@ def _unpack(
                 for k in range(words):
                     for place in range(64):
                         inside = first + place < places
-                        square[uint64(place)] = bits[source + uint64((first + place) * words + k)] if inside else uint64(0)
-                    turn_word(square)
+                        square[row(place)] = bits[source + uint64((first + place) * words + k)] if inside else uint64(0)
+                    turn_square(square)
                     for channel in range(64 * k, min(64 * k + 64, channels)):
                         where = begin + uint64(channel * places + first)
-                        write_word(flat, where, places - first, square[uint64(channel - 64 * k)], none)
+                        write_word(flat, where, places - first, square[row(channel - 64 * k)], none)
 
 
 def _add_rates(
@@ -166,34 +156,6 @@ def _weigh(bits: Any, at: Any, samples: Any, steps: Any, digits: Any, sums: Any,
             sums[t, samples[0] + n] += total
 
 
-def _turn(square: Any, at: Any, unit: Any, near: Any, middle: Any, far: Any) -> None:
-    """Transpose 8 x 8 bits in each byte column (unit 1), or 8 x 8 bytes (unit 8), of eight words in place."""
-    distance = uint64(4)
-    for mask in (far, middle, near):
-        for k in range(8):
-            if uint64(k) & distance == uint64(0):
-                i, j = at + uint64(k), at + uint64(k) + distance
-                moved = ((square[i] >> (distance * unit)) ^ square[j]) & mask
-                square[j] ^= moved
-                square[i] ^= moved << (distance * unit)
-        distance >>= uint64(1)
-
-
-turn = inlined(_turn)
-
-
-def _turn_bits(square: Any, at: Any) -> None:
-    turn(square, at, uint64(1), uint64(0x5555555555555555), uint64(0x3333333333333333), uint64(0x0F0F0F0F0F0F0F0F))
-
-
-def _turn_bytes(square: Any, at: Any) -> None:
-    turn(square, at, uint64(8), uint64(0x00FF00FF00FF00FF), uint64(0x0000FFFF0000FFFF), uint64(0x00000000FFFFFFFF))
-
-
-turn_bits = inlined(_turn_bits)
-turn_bytes = inlined(_turn_bytes)
-
-
 def _to_lanes(
     bits: Any,
     at: Any,
@@ -224,23 +186,15 @@ def _to_lanes(
                         n = begin + 8 * (group % width) + i
                         for t in range(8):
                             step = first + t
-                            square[uint64(8 * i + t)] = (
+                            square[uint64(8 * t + i)] = (
                                 bits[uint64(at + ((n * steps + step) * places + place) * words + k)]
                                 if n < count and step < steps
                                 else uint64(0)
                             )
-                        turn_bits(square, uint64(8 * i))
-                    for i in range(8):
-                        for j in range(i):
-                            here, there = uint64(8 * i + j), uint64(8 * j + i)
-                            square[here], square[there] = square[there], square[here]
-                    for j in range(8):
-                        turn_bytes(square, uint64(8 * j))
-                        for b in range(8):
-                            channel = 64 * k + 8 * b + j
-                            if channel < channels:
-                                vector = uint64(homes[place] + area * channel + tile * stride)
-                                vectors[vector * w + uint64(group)] = square[uint64(8 * j + b)]
+                    turn_square(square)
+                    for c in range(min(64, channels - 64 * k)):
+                        vector = uint64(homes[place] + area * (64 * k + c) + tile * stride)
+                        vectors[vector * w + uint64(group)] = square[row(c)]
 
 
 def _from_lanes(
@@ -271,23 +225,16 @@ def _from_lanes(
                     first = 8 * (chunk * span + group // width)
                     if begin + 8 * (group % width) >= count or first >= steps:
                         continue
-                    for j in range(8):
-                        for b in range(8):
-                            channel = 64 * k + 8 * b + j
-                            vector = uint64(homes[place] + area * channel + tile * stride)
-                            square[uint64(8 * j + b)] = vectors[vector * w + uint64(group)] if channel < channels else uint64(0)
-                        turn_bytes(square, uint64(8 * j))
-                    for i in range(8):
-                        for j in range(i):
-                            here, there = uint64(8 * i + j), uint64(8 * j + i)
-                            square[here], square[there] = square[there], square[here]
+                    for c in range(64):
+                        vector = uint64(homes[place] + area * (64 * k + c) + tile * stride)
+                        inside = 64 * k + c < channels
+                        square[row(c)] = vectors[vector * w + uint64(group)] if inside else uint64(0)
+                    turn_square(square)
                     for i in range(8):
                         n = begin + 8 * (group % width) + i
-                        if n < count:
-                            turn_bits(square, uint64(8 * i))
-                            for t in range(min(8, steps - first)):
-                                where = at + ((n * steps + first + t) * places + place) * words + k
-                                bits[uint64(where)] = square[uint64(8 * i + t)]
+                        for t in range(min(8, steps - first) if n < count else 0):
+                            where = at + ((n * steps + first + t) * places + place) * words + k
+                            bits[uint64(where)] = square[uint64(8 * t + i)]
 
 
 pack = kernel(_pack)

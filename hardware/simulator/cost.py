@@ -16,10 +16,10 @@ from filopodia.hardware.simulator.prepared import Prepared
 
 # Nanoseconds per unit of work on one core, as `benchmarks/simulator_cost.py` fits them; they decide the time, never the result.
 LANES_NS = {
-    "step": 3.8,  # of the adders
-    "step word": 0.30,  # each of the words that it serves at once
-    "row": 75.0,  # of one chunk: the last sums, bytes from bit planes, update
-    "row word": 18.0,
+    "step": 1.7,  # of the adders
+    "step word": 0.255,  # each of the words that it serves at once
+    "row": 235.0,  # of one chunk: bytes from bit planes, update
+    "row word": 0.9,
 }
 GATHER_NS = {
     "byte": 0.0090,  # a weight of an arriving spike, from the second cache
@@ -28,7 +28,7 @@ GATHER_NS = {
     "place": 90.0,  # and step
 }
 NEAR = 2**20  # bytes of weights that the second cache is taken to hold
-TURN_NS = 0.065  # between the two kernels' layouts, one neuron and step
+TURN_NS = 0.05  # between the two kernels' layouts, one neuron and step
 
 
 class Choice(Enum):

@@ -4,7 +4,7 @@ A tile is 8 steps of 8 * U samples. A neuron's spikes are one vector of U 64-bit
 Of few samples a vector holds the next eight steps too, behind the first (`cut.Layout.span`); sums are the same work for all of
 them, and the neuron update takes one part after the other.
 A weight is a sum of signed powers of two, so a neuron's input is, per power, a number of spike vectors to be counted, all
-lanes of a vector by the same few logic operations (adders.py). The counts end as bit planes; three rounds of bit swaps turn
+lanes of a vector by the same few logic operations (adders.py). A sum comes as bit planes; three rounds of bit swaps turn
 eight of them into bytes, and byte planes into the sums of eight steps, in the order in which the neuron update needs them.
 
 The kernel's vectors hold W words. Where a neuron's vector is shorter, W = R * U serves R neighbours of a row at once.
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numba import int8, int16, int32, int64, uint64
 
-from filopodia.hardware.simulator.adders import INVERTED, PLANES, SLOTS, SOURCES, TAG, TAKEN, UNREAD, WIDE
+from filopodia.hardware.simulator.adders import ENDS, PLANES, SLOTS, TAG, TAKEN, UNREAD, WIDE
 from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
 from filopodia.hardware.simulator.neuron import decay, fade, hold, wrap
-from filopodia.hardware.simulator.simd import caster, greater, loader, select, splat, store
+from filopodia.hardware.simulator.simd import caster, greater, loader, majority, select, splat, store
 from filopodia.hardware.simulator.transpose import load, transpose
 
 UNITS = (4, 8, WIDE)  # words per vector: 32, 64 or 128 samples to a tile
@@ -51,68 +51,65 @@ to_half, to_whole, widen = caster("zext", 16), caster("zext", 32), caster("sext"
 
 def _operand(words: Any, steps: Any, step: Any, i: Any, bases: Any, width: Any) -> Any:
     operand = uint64(steps[step, uint64(i)])
-    return load(words, uint64(bases[operand >> uint64(TAG)]) + (operand & uint64(2**TAG - 1)), width)
+    return load(words, uint64(bases[operand >> uint64(TAG)]) + operand, width)
 
 
 operand = inlined(_operand)
 
 
-def _paired(words: Any, pairs: Any, row: Any, power: Any, i: Any, bases: Any, width: Any) -> Any:
-    operand = uint64(pairs[uint64(row), uint64(power), uint64(i)])
-    at = uint64(bases[operand >> uint64(TAG) & uint64(SOURCES)]) + (operand & uint64(2**TAG - 1))
-    vector = load(words, at, width)
-    return vector ^ splat(-int64(operand >> uint64(INVERTED)), vector)
+def _full_add(a: Any, b: Any, c: Any) -> Any:
+    """How many of three vectors' bits are set, lane by lane: the digits worth one and two."""
+    return a ^ b ^ c, majority(a, b, c)
 
 
-paired = inlined(_paired)
+full_add = inlined(_full_add)
 
 
-def _count_seven(a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
-    """How many of seven vectors' bits are set, lane by lane: the digits worth one, two and four."""
-    left, right = a ^ b, d ^ e
-    two_left, two_right = (a & b) | (left & c), (d & e) | (right & f)
-    left, right = left ^ c, right ^ f
-    either, two_either = left ^ right, two_left ^ two_right
-    two = (left & right) | (either & g)
-    return either ^ g, two_either ^ two, (two_left & two_right) | (two_either & two)
+def _add_four(ones: Any, twos: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """`ones` and `twos` with four vectors worth one added, and what is worth four."""
+    ones, two = full_add(a, b, ones)
+    ones, another = full_add(c, d, ones)
+    twos, fours = full_add(two, another, twos)
+    return ones, twos, fours
 
 
-count_seven = inlined(_count_seven)
+add_four = inlined(_add_four)
 
 
-def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, width: Any) -> None:
-    """Run steps [first, last) of `adders.Adders`; operands of source i count from word `bases[i]`, scratch being source 0."""
-    scratch = uint64(bases[uint64(0)])
-    slot = uint64(1023)
+def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, flip: Any, width: Any) -> None:
+    """Run steps [first, last) of `adders.Adders`, planes inverted where `flip` is set.
+
+    Operands of source i count from word `bases[i]` + i * 2^TAG, scratch being source 0.
+    """
+    scratch, slot = uint64(bases[uint64(0)]), uint64(1023)
+    ones = flip ^ flip
+    twos = ones
     for i in range(first, last):
         step = uint64(i)
         a, b = operand(words, steps, step, 0, bases, width), operand(words, steps, step, 1, bases, width)
         c, d = operand(words, steps, step, 2, bases, width), operand(words, steps, step, 3, bases, width)
-        e, f = operand(words, steps, step, 4, bases, width), operand(words, steps, step, 5, bases, width)
-        g = operand(words, steps, step, 6, bases, width)
-        one, two, four = count_seven(a, b, c, d, e, f, g)
+        ones, twos, fours = add_four(ones, twos, a, b, c, d)
         out = uint64(steps[step, uint64(TAKEN)])
-        flip = splat(-int64(out >> uint64(31)), a)
-        store(words, scratch + (out & slot) * uint64(WIDE), one ^ flip)
-        store(words, scratch + (out >> uint64(10) & slot) * uint64(WIDE), two ^ flip)
-        store(words, scratch + (out >> uint64(20) & slot) * uint64(WIDE), four ^ flip)
+        store(words, scratch + (out & slot) * uint64(WIDE), fours)
+        store(words, scratch + (out >> uint64(10) & slot) * uint64(WIDE), ones ^ flip)
+        ends = splat(-int64(out >> uint64(ENDS)), ones)  # then on to the next power
+        stays = ends ^ splat(int64(-1), ones)
+        ones, twos = (ends & twos) | (stays & ones), stays & twos
 
 
 add_up = inlined(_add_up)
 
 
-def _ripple(words: Any, pairs: Any, row: Any, bases: Any, width: Any) -> None:
-    """Add a row's pairs, the carry going from power to power, into the bit planes from slot 1 on."""
-    scratch = uint64(bases[uint64(0)])
-    carry = load(words, scratch, width)
-    for power in range(pairs.shape[1]):
-        x, y = paired(words, pairs, row, power, 0, bases, width), paired(words, pairs, row, power, 1, bases, width)
-        either = x ^ y
-        store(words, scratch + uint64((power + 1) * WIDE), either ^ carry)
-        carry = (x & y) | (either & carry)
+def _add_row(words: Any, steps: Any, starts: Any, row: Any, bases: Any, width: Any) -> None:
+    """A row's sum into the bit planes from slot 1 on."""
+    zero = load(words, uint64(bases[uint64(0)]), width)
+    zero = zero ^ zero
+    middle = starts[2 * row + 1]
+    add_up(words, steps, starts[2 * row], middle, bases, splat(int64(-1), zero), width)
+    add_up(words, steps, middle, starts[2 * row + 2], bases, zero, width)
 
 
-ripple = inlined(_ripple)
+add_row = inlined(_add_row)
 
 
 def _silence(words: Any, scratch: Any, width: Any) -> None:
@@ -155,7 +152,6 @@ def _lanes_layer(
     scratch: Any,
     program: Any,
     starts: Any,
-    pairs: Any,
     constants: Any,
     bases: Any,
     out_row: Any,
@@ -175,8 +171,7 @@ def _lanes_layer(
     """Rows `rows[0]..rows[1]` at places `chosen[places[0]..places[1]]` of a layer: count, update, write spikes.
 
     `words` holds the vectors of the tile, scratch starts at word `scratch`, operands of a source at vector
-    `bases[source, place]`; `program`, `starts`, `pairs` and `constants` are those of
-    `adders.Adders`. `settings` holds one `SETTING`.
+    `bases[source, place]`; `program`, `starts` and `constants` are those of `adders.Adders`. `settings` holds one `SETTING`.
     """
     setting = settings[0]
     w, unit = uint64(WIDE), uint64(setting.unit)
@@ -212,9 +207,9 @@ def _lanes_layer(
                     for chunk in range(chunks):
                         moved = uint64(group * chunks + chunk) * stride
                         for source in range(bases.shape[0]):
-                            operands[source + 1] = (bases[source, place] + int64(moved)) * setting.unit
-                        add_up(words, program, starts[row], starts[row + 1], operands, width)
-                        ripple(words, pairs, row, operands, width)
+                            at = (bases[source, place] + int64(moved)) * setting.unit
+                            operands[source + 1] = at - ((source + 1) << TAG)
+                        add_row(words, program, starts, row, operands, width)
                         transpose(words, planes, numbers, width)
                         transpose(words, planes + uint64(8) * w, numbers + uint64(8) * w, width)
                         if total > uint64(16):
@@ -258,7 +253,7 @@ def _lanes_count(
     unit: Any,
     program: Any,
     starts: Any,
-    pairs: Any,
+    planes: Any,
     first: Any,
     stride: Any,
     sums: Any,
@@ -271,13 +266,12 @@ def _lanes_count(
     """
     w = uint64(WIDE)
     silence(words, uint64(0), width)
-    numbers, planes = uint64(SLOTS) * w, pairs.shape[1]
+    numbers = uint64(SLOTS) * w
     operands = np.zeros(2, np.int64)
-    for row in range(len(starts) - 1):
+    for row in range(len(starts) // 2):
         for tile in range(sums.shape[0]):
-            operands[1] = (first + tile * stride) * unit
-            add_up(words, program, starts[row], starts[row + 1], operands, width)
-            ripple(words, pairs, row, operands, width)
+            operands[1] = (first + tile * stride) * unit - (1 << TAG)
+            add_row(words, program, starts, row, operands, width)
             for byte in range(0, planes, 8):
                 transpose(words, uint64(byte + 1) * w, numbers + uint64(byte) * w, width)
             for t in range(8):

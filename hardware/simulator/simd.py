@@ -140,10 +140,45 @@ def _ones(_typing: Any, _word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
+def _turn_bytes(_typing: Any, vector: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        as_bytes = builder.bitcast(args[0], ir.VectorType(ir.IntType(8), 64))
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 64), [8 * (i % 8) + i // 8 for i in range(64)])
+        turned = builder.shuffle_vector(as_bytes, as_bytes, order)
+        return builder.bitcast(turned, context.get_value_type(vector))
+
+    return (vector(vector), generate) if vector == Vec(64, 8) else None
+
+
+def _majority(_typing: Any, a: Any, _b: Any, _c: Any) -> Any:
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        _, _, features = context.codegen().magic_tuple()
+        if a.bits * a.count % 512 or "+avx512f" not in features.split(","):
+            x, y, z = args
+            return builder.or_(builder.and_(x, y), builder.and_(builder.xor(x, y), z))
+        piece = ir.VectorType(ir.IntType(64), 8)
+        number = ir.IntType(32)
+        name = "llvm.x86.avx512.pternlog.q.512"  # any function of three bits; LLVM finds it by itself for two operations only
+        ternary = builder.module.globals.get(name) or ir.Function(
+            builder.module, ir.FunctionType(piece, [piece, piece, piece, number]), name
+        )
+        found = []
+        for begin in range(0, a.count, 8):
+            here = ir.Constant(ir.VectorType(number, 8), list(range(begin, begin + 8)))
+            pieces = [builder.shuffle_vector(x, x, here) for x in args]
+            found.append(builder.call(ternary, [*pieces, number(0b11101000)]))
+        order = ir.Constant(ir.VectorType(number, a.count), list(range(a.count)))
+        return builder.shuffle_vector(found[0], found[-1], order)
+
+    return a(a, a, a), generate
+
+
 store: Any = intrinsic(_store)  # store(array, offset, vector)
 splat: Any = intrinsic(_splat)  # splat(x, vector): a vector like the other one of which every element is x
 greater: Any = intrinsic(_compare)  # greater(a, b): where a > b, signed
 select: Any = intrinsic(_select)  # select(mask, a, b): a where the mask holds, b elsewhere
+majority: Any = intrinsic(_majority)  # majority(a, b, c): the bits that are set in two or three of the vectors
+turn_bytes: Any = intrinsic(_turn_bytes)  # turn_bytes(vector): byte i of word j of eight words becomes byte j of word i
 mask_bits: Any = intrinsic(_mask_bits)  # mask_bits(mask): bit i is element i of a mask of up to 64, uint64
 from_bits: Any = intrinsic(_from_bits)  # from_bits(word): the mask of 64 elements whose bits these are
 trailing_zeros: Any = intrinsic(_trailing_zeros)  # trailing_zeros(word): position of the lowest set bit; word must not be 0
