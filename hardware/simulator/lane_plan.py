@@ -113,7 +113,7 @@ def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer, unit: int
         bases.astype(np.int64),
         out_row.astype(np.int64),
         out_place.astype(np.int64),
-        _row_length(into, target, len(out_place), params),
+        _row_length(nodes, into, target, params),
         params,
         planes,
         memoryless,
@@ -126,11 +126,13 @@ def plan_layer(program: Program, nodes: dict[str, Node], layer: Layer, unit: int
     )
 
 
-def _row_length(into: tuple[Connection, ...], target: Node, served: int, params: tuple[NDArray[np.int32], ...]) -> int:
+def _row_length(
+    nodes: dict[str, Node], into: tuple[Connection, ...], target: Node, params: tuple[NDArray[np.int32], ...]
+) -> int:
     """How many places side by side read places side by side and share their parameters."""
     alike = all(x.size == 1 or (np.ptp(x.reshape(target.channels, -1), axis=1) == 0).all() for x in params)
-    strided = any(isinstance(c.synapses, Conv) and c.synapses.stride[1] != 1 for c in into)
-    return target.width if served > 1 and alike and not strided else 1
+    apart = any(not isinstance(c.synapses, Conv) or c.synapses.stride[1] != nodes[c.source].pace for c in into)
+    return target.width if alike and not apart else 1
 
 
 def plan_count(weights: NDArray[np.int64], node: Node, unit: int) -> Adders:
@@ -163,7 +165,8 @@ def _conv_rows(program: Program, nodes: dict[str, Node], connection: Connection)
     g = layout(program, connection)
     out, within, k_y, k_x = np.nonzero(conv.weight)
     channel = within + out // (g.c_out // conv.groups) * (g.c_in // conv.groups)
-    place = k_y * conv.dilation[0] * source.grid[1] + k_x * conv.dilation[1]
+    first = source.corner[1] - conv.padding[1]
+    place = source.home(k_y * conv.dilation[0], first + k_x * conv.dilation[1])
     starts = np.searchsorted(out, np.arange(g.c_out + 1)).astype(np.int64)
     data = conv.weight[out, within, k_y, k_x].astype(np.int64)
     return starts, source.area * channel + place, data
@@ -175,6 +178,6 @@ def _conv_bases(program: Program, nodes: dict[str, Node], connection: Connection
     assert isinstance(conv, Conv)
     g = layout(program, connection)
     y = np.arange(g.h_out) * conv.stride[0] - conv.padding[0] + source.corner[0]
-    x = np.arange(g.w_out) * conv.stride[1] - conv.padding[1] + source.corner[1]
+    x = np.arange(g.w_out) * conv.stride[1] // source.pace
     bases: NDArray[np.int64] = (y[:, None] * source.grid[1] + x).reshape(-1)
     return bases

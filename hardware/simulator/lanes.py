@@ -26,6 +26,7 @@ from filopodia.hardware.simulator.transpose import load, transpose
 UNITS = (4, 8, WIDE)  # words per vector: 32, 64 or 128 samples to a tile
 SCRATCH = (SLOTS + PLANES) * WIDE  # words per thread: slots, then the bytes that the bit planes become
 
+FOUR = (0,) * 4  # what all units are whole numbers of
 IN_TURN = 4  # places that a row serves one after the other: its steps are near, its branches foreseen
 
 SETTING = np.dtype(
@@ -214,7 +215,6 @@ def _lanes_layer(
                         transpose(words, planes + uint64(8) * w, numbers + uint64(8) * w, width)
                         if total > uint64(16):
                             transpose(words, planes + uint64(16) * w, numbers + uint64(16) * w, width)
-                        target = (uint64(out_row[row]) + uint64(out_place[place]) + moved) * unit
                         for k in range(len(width) // len(part)):
                             if k > 0 and k % span == 0:  # the next place, whose steps are all in this vector
                                 u, v = none, none
@@ -245,7 +245,12 @@ def _lanes_layer(
                                 fired = greater(v, fires)
                                 v = select(fired, v - fires if subtract else none, v)
                                 spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
-                            store(words, target + aside, spikes)
+                            store(words, numbers + aside, spikes)
+                        for neighbour in range(len(width) // setting.unit):
+                            target = (uint64(out_row[row]) + uint64(out_place[place + neighbour]) + moved) * unit
+                            for word in range(0, setting.unit, 4):
+                                found = load(words, numbers + uint64(neighbour * setting.unit + word), FOUR)
+                                store(words, target + uint64(word), found)
 
 
 def _lanes_count(

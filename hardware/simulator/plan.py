@@ -23,7 +23,8 @@ class Node:
 
     `cum` is the number of 64-bit words of the nodes before it, `vectors` that of vectors (halo included); `grid` is
     the padded height and width around its places, `corner` the first place inside. Vectors lie channel after channel, so that
-    neighbours in a row can be loaded together.
+    neighbours in a row can be loaded together. Of a node that is read at every `pace`-th place of a row, those with the same
+    remainder are neighbours.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Node:
     width: int
     grid: tuple[int, int]
     corner: tuple[int, int]
+    pace: int
 
     @property
     def size(self) -> int:
@@ -59,7 +61,16 @@ class Node:
     def homes(self) -> Int64:
         """The vector of each place in the first channel, counted from the node's own first."""
         y, x = np.divmod(np.arange(self.places), self.width)
-        return (y + self.corner[0]) * self.grid[1] + x + self.corner[1]
+        return self.home(y + self.corner[0], x + self.corner[1])
+
+    def home(self, y: Int64, x: Int64) -> Int64:
+        """The vector of a place of the grid."""
+        return y * self.grid[1] + x % self.pace * (self.grid[1] // self.pace) + x // self.pace
+
+    @cached_property
+    def halo(self) -> Int64:
+        """The vectors around a channel's places."""
+        return np.setdiff1d(np.arange(self.area), self.homes)
 
     @cached_property
     def neurons(self) -> Int64:
@@ -75,12 +86,14 @@ class Node:
 def lay_out(program: Program) -> dict[str, Node]:
     """Nodes by name, inputs first, then layers in order."""
     halo: dict[str, tuple[int, int]] = {}
+    paces: dict[str, set[int]] = {}
     for connection in program.connections:
         if isinstance(connection.synapses, Conv):
             top, left = connection.synapses.padding
             known = halo.get(connection.source, (0, 0))
             halo[connection.source] = (max(top, known[0]), max(left, known[1]))
             halo.setdefault(connection.target, (0, 0))
+            paces.setdefault(connection.source, set()).add(connection.synapses.stride[1])
     nodes: dict[str, Node] = {}
     cum, vectors = 0, 0
     for name, node in program.nodes.items():
@@ -90,8 +103,9 @@ def lay_out(program: Program) -> dict[str, Node]:
         else:
             channels, height, width, padding = node.size, 1, 1, (0, 0)
         words = -(-channels // 64)
-        padded = (height + 2 * padding[0], width + 2 * padding[1])
-        nodes[name] = Node(name, node.shape, height * width, channels, words, cum, vectors, width, padded, padding)
+        pace = min(paces[name]) if len(paces.get(name, ())) == 1 else 1
+        padded = (height + 2 * padding[0], -(-(width + 2 * padding[1]) // pace) * pace)
+        nodes[name] = Node(name, node.shape, height * width, channels, words, cum, vectors, width, padded, padding, pace)
         cum += height * width * words
         vectors += nodes[name].room
     return nodes

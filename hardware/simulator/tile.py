@@ -192,13 +192,10 @@ class Tile:
             room = (self.first + self.prepared.vectors * self.chunks * self.groups) * unit + WIDE
             self.vectors = self.prepared.spare.take(room)
             for node in self.prepared.nodes.values():
-                (top, left), (height, width) = node.corner, node.grid
                 for tile in range(self.chunks * self.groups if node.corner != (0, 0) else 0):
                     begin = self.first + node.vectors + tile * self.prepared.vectors
                     region = self.vectors[begin * unit : (begin + node.room) * unit].reshape(node.channels, node.area, unit)
-                    grids = region[:, : height * width].reshape(node.channels, height, width, unit)
-                    grids[:, :top] = grids[:, height - top :] = 0  # the halo is silent
-                    grids[:, :, :left] = grids[:, :, width - left :] = 0
+                    region[:, node.halo] = 0  # silent
         return self.vectors
 
     def _need_vectors(self, name: str) -> None:

@@ -229,6 +229,37 @@ def test_every_width_and_span_of_a_vector_is_the_reference(samples: int, steps: 
         check(program, given, threads=1)
 
 
+@pytest.mark.parametrize("strides", [(2, 2), (3, 3), (2, 1)])
+@pytest.mark.parametrize("samples", [20, 60])
+def test_neighbours_that_read_every_second_place_are_the_reference(strides: tuple[int, int], samples: int) -> None:
+    rng = np.random.default_rng(8)
+    neuron = {"du": np.asarray(4095, np.int32), "dv": np.asarray(300, np.int32), "bias": np.asarray(2, np.int32)}
+    taps = (
+        Conv(weights(rng, (3, 2, 3, 3), 60, 0.7), (1, 1), (1, 1)),
+        Conv(weights(rng, (4, 3, 3, 3), 60, 0.7), (2, strides[0]), (1, 2), (1, 2)),  # dilated
+        Conv(weights(rng, (5, 3, 1, 2), 60, 0.9), (3, strides[1]), (0, 1)),
+    )
+    shapes: list[tuple[int, ...]] = [(2, 9, 37)]
+    for conv, of in zip(taps, (0, 1, 1), strict=True):
+        _, height, width = shapes[of]
+        reach = [(k - 1) * d for k, d in zip(conv.weight.shape[2:], conv.dilation, strict=True)]
+        out = [
+            (size + 2 * p - r - 1) // s + 1
+            for size, p, r, s in zip((height, width), conv.padding, reach, conv.stride, strict=True)
+        ]
+        shapes.append((conv.weight.shape[0], *out))
+    layers = tuple(
+        Layer(name, shape, vth=np.asarray(70, np.int32), latency=latency, **neuron)
+        for name, shape, latency in zip("cde", shapes[1:], (1, 2, 2), strict=True)
+    )
+    connections = tuple(
+        Connection(source, target, conv) for (source, target), conv in zip(("xc", "cd", "ce"), taps, strict=True)
+    )
+    program = Program((Input("x", shapes[0]),), layers, connections, ("d", "e"))
+    with only("S"):
+        check(program, spikes(program, samples, 8, samples), threads=1)
+
+
 def test_a_small_memory_only_makes_tiles_smaller() -> None:
     rng = np.random.default_rng(5)
     layer = Layer("y", (300,), *(np.asarray(x, np.int32) for x in (4095, 200, 90, 0)))
