@@ -25,11 +25,12 @@ from simulator_nets import Shape, interleaved, machine, program
 
 from filopodia.hardware import simulate
 from filopodia.hardware.program import Program
+from filopodia.hardware.simulator.add_rows import add_four
 from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.compiled import kernel
 from filopodia.hardware.simulator.cost import Choice
 from filopodia.hardware.simulator.gather import EIGHT, load_pairs
-from filopodia.hardware.simulator.lanes import add_four, lanes_layer
+from filopodia.hardware.simulator.lanes import lanes_layer
 from filopodia.hardware.simulator.prepared import prepare
 from filopodia.hardware.simulator.simd import splat, store
 from filopodia.hardware.simulator.spare import Spare

@@ -16,10 +16,10 @@ from filopodia.hardware.simulator.prepared import Prepared
 
 # Nanoseconds per unit of work on one core, as `benchmarks/simulator_cost.py` fits them; they decide the time, never the result.
 LANES_NS = {
-    "step": 1.7,  # of the adders
-    "step word": 0.255,  # each of the words that it serves at once
-    "row": 235.0,  # of one chunk: bytes from bit planes, update
-    "row word": 0.9,
+    "step": 1.9,  # of the adders
+    "step word": 0.245,  # each of the words that it serves at once
+    "row": 220.0,  # of one chunk: bytes from bit planes, update
+    "row word": 2.5,
 }
 GATHER_NS = {
     "byte": 0.0090,  # a weight of an arriving spike, from the second cache

@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int8, int16, int32, int64, uint64
+from numba import int16, int32, int64, uint64
 
-from filopodia.hardware.simulator.adders import ENDS, PLANES, SLOTS, TAG, TAKEN, UNREAD, WIDE
-from filopodia.hardware.simulator.compiled import STAMP, inlined, kernel
-from filopodia.hardware.simulator.neuron import decay, fade, hold, wrap
-from filopodia.hardware.simulator.simd import caster, greater, loader, majority, select, splat, store
+from filopodia.hardware.simulator.add_rows import add_row, silence
+from filopodia.hardware.simulator.adders import PLANES, SLOTS, TAG, WIDE
+from filopodia.hardware.simulator.compiled import STAMP, kernel
+from filopodia.hardware.simulator.lane_update import load_bytes, run, run_simple, to_half, to_whole
+from filopodia.hardware.simulator.simd import loader, splat, store
 from filopodia.hardware.simulator.transpose import load, transpose
 
 UNITS = (4, 8, WIDE)  # words per vector: 32, 64 or 128 samples to a tile
@@ -28,6 +29,8 @@ SCRATCH = (SLOTS + PLANES) * WIDE  # words per thread: slots, then the bytes tha
 
 FOUR = (0,) * 4  # what all units are whole numbers of
 IN_TURN = 4  # places that a row serves one after the other: its steps are near, its branches foreseen
+
+CHUNKS_IN_TURN = 4  # times eight steps of a row, one after the other; then the next row: what all rows read stays near
 
 SETTING = np.dtype(
     [
@@ -45,107 +48,7 @@ SETTING = np.dtype(
     align=True,
 )
 
-load_bytes = loader(8, 8)
-load_sums = loader(32, 8)
-to_half, to_whole, widen = caster("zext", 16), caster("zext", 32), caster("sext", 32)
-
-
-def _operand(words: Any, steps: Any, step: Any, i: Any, bases: Any, width: Any) -> Any:
-    operand = uint64(steps[step, uint64(i)])
-    return load(words, uint64(bases[operand >> uint64(TAG)]) + operand, width)
-
-
-operand = inlined(_operand)
-
-
-def _full_add(a: Any, b: Any, c: Any) -> Any:
-    """How many of three vectors' bits are set, lane by lane: the digits worth one and two."""
-    return a ^ b ^ c, majority(a, b, c)
-
-
-full_add = inlined(_full_add)
-
-
-def _add_four(ones: Any, twos: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """`ones` and `twos` with four vectors worth one added, and what is worth four."""
-    ones, two = full_add(a, b, ones)
-    ones, another = full_add(c, d, ones)
-    twos, fours = full_add(two, another, twos)
-    return ones, twos, fours
-
-
-add_four = inlined(_add_four)
-
-
-def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, flip: Any, width: Any) -> None:
-    """Run steps [first, last) of `adders.Adders`, planes inverted where `flip` is set.
-
-    Operands of source i count from word `bases[i]` + i * 2^TAG, scratch being source 0.
-    """
-    scratch, slot = uint64(bases[uint64(0)]), uint64(1023)
-    ones = flip ^ flip
-    twos = ones
-    for i in range(first, last):
-        step = uint64(i)
-        a, b = operand(words, steps, step, 0, bases, width), operand(words, steps, step, 1, bases, width)
-        c, d = operand(words, steps, step, 2, bases, width), operand(words, steps, step, 3, bases, width)
-        ones, twos, fours = add_four(ones, twos, a, b, c, d)
-        out = uint64(steps[step, uint64(TAKEN)])
-        store(words, scratch + (out & slot) * uint64(WIDE), fours)
-        store(words, scratch + (out >> uint64(10) & slot) * uint64(WIDE), ones ^ flip)
-        ends = splat(-int64(out >> uint64(ENDS)), ones)  # then on to the next power
-        stays = ends ^ splat(int64(-1), ones)
-        ones, twos = (ends & twos) | (stays & ones), stays & twos
-
-
-add_up = inlined(_add_up)
-
-
-def _add_row(words: Any, steps: Any, starts: Any, row: Any, bases: Any, width: Any) -> None:
-    """A row's sum into the bit planes from slot 1 on."""
-    zero = load(words, uint64(bases[uint64(0)]), width)
-    zero = zero ^ zero
-    middle = starts[2 * row + 1]
-    add_up(words, steps, starts[2 * row], middle, bases, splat(int64(-1), zero), width)
-    add_up(words, steps, middle, starts[2 * row + 2], bases, zero, width)
-
-
-add_row = inlined(_add_row)
-
-
-def _silence(words: Any, scratch: Any, width: Any) -> None:
-    """Make slot 0 and the bit planes zero: rows write only the planes that some row of theirs needs."""
-    zero = load(words, scratch, width) ^ load(words, scratch, width)
-    for slot in range(UNREAD):
-        store(words, scratch + uint64(slot * WIDE), zero)
-
-
-silence = inlined(_silence)
-
-
-def _run_simple(words: Any, numbers: Any, steps: Any, v: Any, neuron: Any, subtract: Any, bounded: Any, width: Any) -> Any:
-    """Up to eight steps of neurons without a current of their own, from the bytes of 16 planes: v and spikes.
-
-    `neuron` is what the sums exceed (16 bits), their scale, factor, fraction and `below_one` of `fade`, and the threshold.
-    """
-    above, scale, factor, fraction, below_one, fires = neuron
-    w = uint64(WIDE)
-    first = load_bytes(words, numbers, width)
-    spikes = first ^ first
-    for t in range(steps):
-        at = numbers + uint64(t) * w
-        low, high = to_half(load_bytes(words, at, width)), to_half(load_bytes(words, at + uint64(8) * w, width))
-        a = widen((low | (high << splat(int16(8), low))) - above)
-        v = fade(v, factor, fraction, below_one) + a * scale  # a product where a shift would do: other units of the processor
-        if not bounded:
-            v = hold(v)
-        fired = greater(v, fires)
-        v = select(fired, v - fires if subtract else v ^ v, v)
-        spikes = spikes | select(fired, splat(int8(1 << t), spikes), first ^ first)
-    return v, spikes
-
-
-run_simple = inlined(_run_simple)
+load_whole = loader(32, 8)
 
 
 def _lanes_layer(
@@ -192,65 +95,60 @@ def _lanes_layer(
     up, down, fraction = splat(int32(setting.up), like), splat(int32(setting.down), like), splat(int32(setting.fraction), like)
     scale, below_one = splat(int32(1 << setting.up), like), splat(int32((1 << setting.fraction) - 1), like)
     none = splat(int32(0), like)
+    shifts, kind, wide = (up, down), (memoryless, fades, rounds_down, subtract), total > uint64(16)
+    lanes, turn = 8 * len(part), min(IN_TURN, places[1] - places[0])
+    blocks = (chunks + CHUNKS_IN_TURN - 1) // CHUNKS_IN_TURN
+    kept_v = np.empty((rows[1] - rows[0]) * turn * lanes if blocks > 1 else 1, np.int32)
+    kept_u = np.empty(1 if memoryless else len(kept_v), np.int32)
     for group in range(groups):
-        for first in range(places[0], places[1], IN_TURN):
+        for piece in range((places[1] - places[0] + turn - 1) // turn * blocks):
+            first, begin = places[0] + piece // blocks * turn, piece % blocks * CHUNKS_IN_TURN
             for row in range(rows[0], rows[1]):
-                constant = splat(int32(constants[row]), like)
-                constant_half = splat(int16(constants[row]), to_half(silent))
-                for index in range(first, min(first + IN_TURN, places[1])):
+                less = splat(int16(constants[row]), to_half(silent))
+                for index in range(first, min(first + turn, places[1])):
                     place = chosen[uint64(index)]
                     neuron = uint64(row * places_in_all + place)
                     factor_u = splat(int32(keep_u[neuron if keep_u.size > 1 else uint64(0)]), like)
                     factor_v = splat(int32(keep_v[neuron if keep_v.size > 1 else uint64(0)]), like)
                     offset = splat(int32(bias[neuron if bias.size > 1 else uint64(0)]), like)
                     fires = splat(int32(threshold[neuron if threshold.size > 1 else uint64(0)]), like)
+                    fading = less, scale, factor_v, fraction, below_one, fires
+                    values = factor_u, factor_v, fraction, below_one, offset, fires
+                    state = uint64(((row - rows[0]) * turn + index - first) * lanes)
                     u, v = none, none
-                    for chunk in range(chunks):
+                    if begin > 0:
+                        v = load_whole(kept_v, state, part)
+                        if not memoryless:
+                            u = load_whole(kept_u, state, part)
+                    for chunk in range(begin, min(begin + CHUNKS_IN_TURN, chunks)):
                         moved = uint64(group * chunks + chunk) * stride
                         for source in range(bases.shape[0]):
-                            at = (bases[source, place] + int64(moved)) * setting.unit
-                            operands[source + 1] = at - ((source + 1) << TAG)
+                            base = (bases[source, place] + int64(moved)) * setting.unit
+                            operands[source + 1] = base - ((source + 1) << TAG)
                         add_row(words, program, starts, row, operands, width)
                         transpose(words, planes, numbers, width)
                         transpose(words, planes + uint64(8) * w, numbers + uint64(8) * w, width)
-                        if total > uint64(16):
+                        if wide:
                             transpose(words, planes + uint64(16) * w, numbers + uint64(16) * w, width)
                         for k in range(len(width) // len(part)):
                             if k > 0 and k % span == 0:  # the next place, whose steps are all in this vector
                                 u, v = none, none
-                            aside = uint64(k * len(part))
-                            spikes = silent
                             here = min(8, steps - 8 * (chunk * span + k % span))
+                            at = numbers + uint64(k * len(part))
                             if simple:
-                                values = (constant_half, scale, factor_v, fraction, below_one, fires)
-                                v, spikes = run_simple(words, numbers + aside, here, v, values, subtract, bounded, part)
-                                here = 0
-                            for t in range(here):
-                                at = numbers + aside + uint64(t) * w
-                                low, high = load_bytes(words, at, part), load_bytes(words, at + uint64(8) * w, part)
-                                if total > uint64(16):
-                                    top = to_whole(load_bytes(words, at + uint64(16) * w, part))
-                                    a = to_whole(low) | (to_whole(high) << splat(int32(8), like))
-                                    a = a | (top << splat(int32(16), like))
-                                    a = ((a - constant) << splat(int32(8), like)) >> splat(int32(8), like)
-                                else:
-                                    sums = to_half(low) | (to_half(high) << splat(int16(8), to_half(low)))
-                                    a = widen(sums - constant_half)
-                                a = a << up
-                                if rounds_down:
-                                    a = (a >> down) << splat(int32(6), like)
-                                u = a if memoryless else wrap(decay(u, factor_u) + a)
-                                v = fade(v, factor_v, fraction, below_one) if fades else decay(v, factor_v)
-                                v = hold(v + u + offset)
-                                fired = greater(v, fires)
-                                v = select(fired, v - fires if subtract else none, v)
-                                spikes = spikes | select(fired, splat(int8(1 << t), silent), silent)
-                            store(words, numbers + aside, spikes)
+                                v, spikes = run_simple(words, at, here, v, fading, subtract, bounded, part)
+                            else:
+                                u, v, spikes = run(words, at, here, u, v, constants[row], wide, shifts, values, kind, part)
+                            store(words, at, spikes)
                         for neighbour in range(len(width) // setting.unit):
                             target = (uint64(out_row[row]) + uint64(out_place[place + neighbour]) + moved) * unit
                             for word in range(0, setting.unit, 4):
                                 found = load(words, numbers + uint64(neighbour * setting.unit + word), FOUR)
                                 store(words, target + uint64(word), found)
+                    if begin + CHUNKS_IN_TURN < chunks:
+                        store(kept_v, state, v)
+                        if not memoryless:
+                            store(kept_u, state, u)
 
 
 def _lanes_count(
@@ -282,7 +180,7 @@ def _lanes_count(
             for t in range(8):
                 at = numbers + uint64(t) * w
                 where = uint64((8 * tile + t) * 8 * unit)
-                total = load_sums(sums, where, width)
+                total = load_whole(sums, where, width)
                 for byte in range(0, planes, 8):
                     part = to_whole(load_bytes(words, at + uint64(byte) * w, width))
                     total = total + (part << splat(int32(byte), part))
