@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
@@ -73,24 +74,44 @@ def nanoseconds(work: Mapping[str, float], of: Mapping[str, float]) -> float:
     return sum(of[name] * amount for name, amount in work.items())
 
 
-def choose(
-    prepared: Prepared,
-    index: int,
-    plan: LanePlan,
-    spikes: Mapping[str, float],
-    samples: int,
-    steps: int,
-    layout: Layout,
-    as_bits: set[str],
-    as_vectors: set[str],
-) -> Choice:
-    """The kernel for a layer of a tile, given the spikes of its sources in all of the tile."""
-    s = nanoseconds(lanes_work(plan, samples, steps, layout), LANES_NS)
-    g = nanoseconds(gather_work(prepared, index, spikes, samples, steps), GATHER_NS)
-    for name in plan.sources:
-        size = prepared.nodes[name].size
-        if name not in as_vectors:
-            s += size * prod(layout.vectors(steps, samples)) * 64 * layout.unit * TURN_NS
-        if name not in as_bits:
-            g += size * samples * steps * TURN_NS
-    return Choice.LANES if s < g else Choice.GATHER
+@dataclass(frozen=True)
+class Law:
+    """Nanoseconds that a layer of a tile takes: on kernel S, on kernel G without a spike, and by source what comes on top."""
+
+    lanes: float
+    gather: float
+    per_spike: dict[str, float]  # on kernel G
+    to_lanes: dict[str, float]  # where a source is not in kernel S's layout yet
+    to_bits: dict[str, float]  # where it is not in kernel G's
+
+
+def law(prepared: Prepared, index: int, plan: LanePlan, samples: int, steps: int, layout: Layout) -> Law:
+    """The law of a layer for tiles of this size, remembered."""
+    key = (index, samples, steps, layout)
+    if key not in prepared.laws:
+        sizes = {name: prepared.nodes[name].size for name in plan.sources}
+
+        def gathered(spikes: dict[str, float]) -> float:
+            return nanoseconds(gather_work(prepared, index, dict.fromkeys(sizes, 0.0) | spikes, samples, steps), GATHER_NS)
+
+        silent = gathered({})
+        lanes = prod(layout.vectors(steps, samples)) * 64 * layout.unit
+        prepared.laws[key] = Law(
+            nanoseconds(lanes_work(plan, samples, steps, layout), LANES_NS),
+            silent,
+            {name: gathered({name: 1.0}) - silent for name in sizes},
+            {name: size * lanes * TURN_NS for name, size in sizes.items()},
+            {name: size * samples * steps * TURN_NS for name, size in sizes.items()},
+        )
+    found: Law = prepared.laws[key]
+    return found
+
+
+def choose(of: Law, spikes: Mapping[str, float], as_bits: set[str], as_vectors: set[str]) -> Choice:
+    """The kernel for a layer, given the spikes of its sources in all of the tile and the layouts that they are in."""
+    lanes, gather = of.lanes, of.gather
+    for name, arrived in spikes.items():
+        gather += arrived * of.per_spike[name]
+        lanes += 0.0 if name in as_vectors else of.to_lanes[name]
+        gather += 0.0 if name in as_bits else of.to_bits[name]
+    return Choice.LANES if lanes < gather else Choice.GATHER

@@ -153,38 +153,50 @@ def _lanes_layer(
 
 def _lanes_count(
     words: Any,
-    unit: Any,
+    span: Any,
     program: Any,
     starts: Any,
     planes: Any,
+    offset: Any,
     first: Any,
     stride: Any,
-    sums: Any,
+    events: Any,
+    samples: Any,
     width: Any,
     _stamp: Any = STAMP,
 ) -> None:
-    """Weighted spike counts: every row is added to `sums` [tiles of a group and a chunk, 8, 8 * U] int32.
+    """Add weighted spike counts of a node, all rows together less `offset`, to `events` [T, N] int64, samples `samples[0]` on.
 
     The node's vectors begin at vector `first`; scratch is at word 0.
     """
-    w = uint64(WIDE)
+    w, unit = uint64(WIDE), int64(len(width))
+    steps, lanes = events.shape[0], 8 * unit // span  # samples per vector
+    chunks = (steps + 8 * span - 1) // (8 * span)
     silence(words, uint64(0), width)
     numbers = uint64(SLOTS) * w
     operands = np.zeros(2, np.int64)
-    for row in range(len(starts) // 2):
-        for tile in range(sums.shape[0]):
-            operands[1] = (first + tile * stride) * unit - (1 << TAG)
+    sums = np.empty(8 * 8 * unit, np.int32)
+    for tile in range((samples[1] - samples[0] + lanes - 1) // lanes * chunks):
+        operands[1] = (first + tile * stride) * unit - (1 << TAG)
+        sums[:] = 0
+        for row in range(len(starts) // 2):
             add_row(words, program, starts, row, operands, width)
             for byte in range(0, planes, 8):
                 transpose(words, uint64(byte + 1) * w, numbers + uint64(byte) * w, width)
             for t in range(8):
                 at = numbers + uint64(t) * w
-                where = uint64((8 * tile + t) * 8 * unit)
+                where = uint64(t * 8 * unit)
                 total = load_whole(sums, where, width)
                 for byte in range(0, planes, 8):
                     part = to_whole(load_bytes(words, at + uint64(byte) * w, width))
                     total = total + (part << splat(int32(byte), part))
                 store(sums, where, total)
+        begin = samples[0] + tile // chunks * lanes
+        for i in range(8 * span):
+            step = tile % chunks * 8 * span + i
+            for n in range(min(lanes, samples[1] - begin) if step < steps else 0):
+                found = sums[uint64((i % 8) * 8 * unit + i // 8 * lanes + n)]
+                events[uint64(step), uint64(begin + n)] += int64(found) - offset
 
 
 lanes_layer = kernel(_lanes_layer)

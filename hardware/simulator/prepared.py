@@ -33,6 +33,7 @@ class Prepared:
                 self.graded_size += node.size
         self.spare = Spare()
         self.layouts: dict[Any, Any] = {}  # `cut.Layout` by what was asked
+        self.laws: dict[Any, Any] = {}  # `cost.Law` by layer and size of a tile
         self.places: dict[Any, Any] = {}  # where kernel S finds a layer's vectors, by layout
         self._tables: dict[tuple[int, int], Tables] = {}
         self._lanes: dict[tuple[int, int], LanePlan | None] = {}

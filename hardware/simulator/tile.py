@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from filopodia.hardware.simulator import convert, gather, lanes
 from filopodia.hardware.simulator.adders import WIDE, Adders
-from filopodia.hardware.simulator.cost import Choice, choose
+from filopodia.hardware.simulator.cost import Choice, choose, law
 from filopodia.hardware.simulator.cut import LANES_FROM, Layout
 from filopodia.hardware.simulator.lane_plan import LanePlan
 from filopodia.hardware.simulator.plan import Node
@@ -111,9 +111,8 @@ class Tile:
         plan = prepared.lanes(index, self.layout.unit)
         if plan is None:
             return Choice.GATHER
-        layer = prepared.program.layers[index]
-        spikes = {c.source: float(self._events(SENT, c.source).sum()) for c in prepared.program.into(layer.name)}
-        return choose(prepared, index, plan, spikes, self.count, self.steps, self.layout, self.as_bits, self.as_vectors)
+        spikes = {name: float(self._events(SENT, name).sum()) for name in plan.sources}
+        return choose(law(prepared, index, plan, self.count, self.steps, self.layout), spikes, self.as_bits, self.as_vectors)
 
     def _gather(self, first: int, last: int, stages: NDArray[np.int64]) -> None:
         prepared = self.prepared
@@ -281,12 +280,11 @@ class Tile:
 
             self._share(part, rows if by_row else len(chosen))
         self.as_vectors.add(layer.name)
-        self._events(SENT, layer.name)[:] = self._count(layer.name, prepared.ones(layer.name, self.layout.unit))
+        self._count(layer.name, prepared.ones(layer.name, self.layout.unit), SENT, layer.name)
         if self.counts:
             for i, connection in enumerate(prepared.program.connections):
                 if connection.target == layer.name:
-                    reached = self._count(connection.source, prepared.synops(i, self.layout.unit))
-                    self._events(SYNOPS, layer.name)[:] += reached
+                    self._count(connection.source, prepared.synops(i, self.layout.unit), SYNOPS, layer.name)
 
     def _lane_places(self, plan: LanePlan, node: Node) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
         """Where a layer's sources and its own vectors are in a tile of this layout, and its setting."""
@@ -301,27 +299,21 @@ class Tile:
         firsts = np.array([self.first + self.prepared.nodes[name].vectors for name in plan.sources], np.int64)
         return plan.bases + firsts[:, None], plan.out_place + (self.first + node.vectors), setting
 
-    def _count(self, name: str, rows: Adders) -> NDArray[np.int64]:
-        """A weighted count of a node's spikes, [T, samples of the tile]."""
-        vectors = self._room()
-        node = self.prepared.nodes[name]
-        unit = self.layout.unit
-        sums = np.zeros((self.groups * self.chunks, 8, 8 * unit), np.int32)
+    def _count(self, name: str, rows: Adders, kind: int, of: str) -> None:
+        """Add a weighted count of a node's spikes to the counts `kind` of a node."""
         lanes.lanes_count(
-            vectors,
-            unit,
+            self._room(),
+            self.layout.span,
             rows.steps,
             rows.starts,
             rows.planes,
-            self.first + node.vectors,
+            rows.offset,
+            self.first + self.prepared.nodes[name].vectors,
             self.prepared.vectors,
-            sums,
+            self.result.events[kind, self.prepared.order[of]],
+            (self.start, self.end),
             self.unit,
         )
-        by_part = sums.reshape(self.groups, self.chunks, 8, self.layout.span, 8 * self.layout.width)
-        by_step = by_part.transpose(1, 3, 2, 0, 4).reshape(8 * self.chunks * self.layout.span, -1)
-        total: NDArray[np.int64] = np.subtract(by_step[: self.steps, : self.count], rows.offset, dtype=np.int64)
-        return total
 
     def _keep(self) -> None:
         here = (self.start, self.end)
@@ -341,5 +333,4 @@ class Tile:
                     sums = self.result.events[MESSAGES, self.prepared.order[name]]
                     convert.weigh(self.bits, at, here, self.steps, digits, sums)
                 else:
-                    messages = self.prepared.messages(name, self.layout.unit)
-                    self._events(MESSAGES, name)[:] = self._count(name, messages)
+                    self._count(name, self.prepared.messages(name, self.layout.unit), MESSAGES, name)
