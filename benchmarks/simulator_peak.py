@@ -29,7 +29,8 @@ from filopodia.hardware.simulator.add_rows import add_four
 from filopodia.hardware.simulator.adders import WIDE
 from filopodia.hardware.simulator.compiled import kernel
 from filopodia.hardware.simulator.cost import Choice
-from filopodia.hardware.simulator.gather import EIGHT, load_pairs
+from filopodia.hardware.simulator.gather import EIGHT
+from filopodia.hardware.simulator.gather_rows import load_pairs
 from filopodia.hardware.simulator.lanes import lanes_layer
 from filopodia.hardware.simulator.prepared import prepare
 from filopodia.hardware.simulator.simd import splat, store

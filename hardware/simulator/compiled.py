@@ -11,8 +11,8 @@ import numba
 
 # numba takes a cached kernel for current when the kernel's own file is unchanged. Kernels that inline parts of other files have
 # this number as a default argument: it is part of their signature, so a change in those files makes another kernel.
-SHARED = tuple(f"{x}.py" for x in ("simd", "neuron", "adders", "add_rows", "lane_update", "transpose", "compiled"))
-STAMP = zlib.crc32(b"".join(Path(__file__).with_name(name).read_bytes() for name in SHARED))
+SHARED = ("simd", "neuron", "adders", "add_rows", "lane_update", "gather_rows", "transpose", "compiled")
+STAMP = zlib.crc32(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in SHARED))
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filopodia.hardware.simulator import convert, gather, lanes
-from filopodia.hardware.simulator.adders import WIDE, Adders
+from filopodia.hardware.simulator import convert, gather
+from filopodia.hardware.simulator.adders import Adders
 from filopodia.hardware.simulator.cost import Choice, choose, law
 from filopodia.hardware.simulator.cut import LANES_FROM, Layout
-from filopodia.hardware.simulator.lane_plan import LanePlan
-from filopodia.hardware.simulator.plan import Node
 from filopodia.hardware.simulator.prepared import Prepared
+from filopodia.hardware.simulator.vectors import Vectors
 from filopodia.hardware.simulator.workers import spread
 
 SENT, SYNOPS, UPDATES, MESSAGES = range(4)  # as the fields of `Counts`
@@ -49,13 +48,10 @@ class Tile:
         self.start, self.end, self.counts, self.record = start, end, counts, record
         self.count = end - start
         self.steps = next(iter(given.values())).shape[0]
-        self.chunks, self.groups = layout.vectors(self.steps, self.count)
         self.bits = prepared.spare.take(prepared.words * self.count * self.steps + 64)
         self.as_bits: set[str] = set()
         self.as_vectors: set[str] = set()
-        self.vectors: NDArray[np.uint64] | None = None
-        self.unit = (0,) * layout.unit
-        self.square = np.empty(64, np.uint64)
+        self.kept_vectors: Vectors | None = None
 
     def run(self) -> None:
         """All stages in turn, then what was asked to be kept."""
@@ -82,8 +78,8 @@ class Tile:
                     self._gather(first, last, np.array([[0, last - first]], np.int64))
         self._keep()
         self.prepared.spare.give(self.bits)
-        if self.vectors is not None:
-            self.prepared.spare.give(self.vectors)
+        if self.kept_vectors is not None:
+            self.prepared.spare.give(self.kept_vectors.words)
 
     def _take_in(self, name: str) -> None:
         node = self.prepared.nodes[name]
@@ -183,137 +179,41 @@ class Tile:
         for _ in spread("parts", (parts - 1) * self.layout.tiles, one, range(parts)):
             pass
 
-    def _room(self) -> NDArray[np.uint64]:
-        """The tile's vectors: first scratch per thread, then the nodes."""
-        if self.vectors is None:
-            unit = self.layout.unit
-            self.first = lanes.SCRATCH * self.layout.inner // unit
-            room = (self.first + self.prepared.vectors * self.chunks * self.groups) * unit + WIDE
-            self.vectors = self.prepared.spare.take(room)
-            for node in self.prepared.nodes.values():
-                for tile in range(self.chunks * self.groups if node.corner != (0, 0) else 0):
-                    begin = self.first + node.vectors + tile * self.prepared.vectors
-                    region = self.vectors[begin * unit : (begin + node.room) * unit].reshape(node.channels, node.area, unit)
-                    region[:, node.halo] = 0  # silent
-        return self.vectors
+    @property
+    def vectors(self) -> Vectors:
+        """Kernel S's side of this tile, made when first needed."""
+        if self.kept_vectors is None:
+            self.kept_vectors = Vectors(self.prepared, self.layout, self.steps, self.count)
+        return self.kept_vectors
 
     def _need_vectors(self, name: str) -> None:
         if name not in self.as_vectors:
-            vectors = self._room()
-            node = self.prepared.nodes[name]
-            *_, channels, words, at = self._place(name)
-            convert.to_lanes(
-                self.bits,
-                at,
-                self.count,
-                self.steps,
-                channels,
-                words,
-                vectors,
-                node.homes + (self.first + node.vectors),
-                node.area,
-                self.prepared.vectors,
-                self.layout.width,
-                self.layout.span,
-                self.square,
-            )
+            self.vectors.fill(self.prepared.nodes[name], self.bits)
             self.as_vectors.add(name)
 
     def _need_bits(self, name: str) -> None:
         if name not in self.as_bits:
-            assert self.vectors is not None
-            node = self.prepared.nodes[name]
-            *_, channels, words, at = self._place(name)
-            convert.from_lanes(
-                self.vectors,
-                node.homes + (self.first + node.vectors),
-                node.area,
-                self.prepared.vectors,
-                self.layout.width,
-                self.layout.span,
-                self.bits,
-                at,
-                self.count,
-                self.steps,
-                channels,
-                words,
-                self.square,
-            )
+            self.vectors.empty(self.prepared.nodes[name], self.bits)
             self.as_bits.add(name)
 
     def _lanes(self, index: int) -> None:
-        prepared = self.prepared
-        plan, layer = prepared.lanes(index, self.layout.unit), prepared.program.layers[index]
+        prepared, unit = self.prepared, self.layout.unit
+        plan, layer = prepared.lanes(index, unit), prepared.program.layers[index]
         assert plan is not None
         for name in plan.sources:
             self._need_vectors(name)
-        vectors = self._room()
-        key = (index, self.layout, self.steps, self.groups)
-        if key not in prepared.places:
-            prepared.places[key] = self._lane_places(plan, prepared.nodes[layer.name])
-        bases, out_place, setting = prepared.places[key]
-        rows = len(plan.out_row)
-        unit = self.layout.unit
-        for chosen, width in zip(plan.runs(WIDE // unit), (WIDE, unit), strict=True):
-            by_row = len(chosen) == 1
-
-            def part(
-                thread: int, piece: tuple[int, int], chosen: Any = chosen, width: int = width, by_row: bool = by_row
-            ) -> None:
-                lanes.lanes_layer(
-                    vectors,
-                    lanes.SCRATCH * thread,
-                    plan.adders.steps,
-                    plan.adders.starts,
-                    plan.adders.constants,
-                    bases,
-                    plan.out_row,
-                    out_place,
-                    chosen,
-                    *plan.params,
-                    setting,
-                    piece if by_row else (0, rows),
-                    (0, 1) if by_row else piece,
-                    (0,) * width,
-                    (0,) * (width if self.layout.span == 1 else self.layout.width),
-                )
-
-            self._share(part, rows if by_row else len(chosen))
+        self.vectors.run(index, plan, self._share)
         self.as_vectors.add(layer.name)
-        self._count(layer.name, prepared.ones(layer.name, self.layout.unit), SENT, layer.name)
+        self._count(layer.name, prepared.ones(layer.name, unit), SENT, layer.name)
         if self.counts:
             for i, connection in enumerate(prepared.program.connections):
                 if connection.target == layer.name:
-                    self._count(connection.source, prepared.synops(i, self.layout.unit), SYNOPS, layer.name)
-
-    def _lane_places(self, plan: LanePlan, node: Node) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-        """Where a layer's sources and its own vectors are in a tile of this layout, and its setting."""
-        setting = np.zeros(1, lanes.SETTING)
-        row = setting[0]
-        row["steps"], row["groups"], row["stride"] = self.steps, self.groups, self.prepared.vectors
-        row["unit"], row["places"], row["planes"] = self.layout.unit, len(plan.out_place), plan.planes
-        row["span"] = self.layout.span
-        row["memoryless"], row["subtract"] = plan.memoryless, plan.subtract
-        row["biased"], row["fraction"], row["bounded"] = plan.biased, plan.fraction, plan.bounded
-        row["up"], row["down"] = plan.up, plan.down
-        firsts = np.array([self.first + self.prepared.nodes[name].vectors for name in plan.sources], np.int64)
-        return plan.bases + firsts[:, None], plan.out_place + (self.first + node.vectors), setting
+                    self._count(connection.source, prepared.synops(i, unit), SYNOPS, layer.name)
 
     def _count(self, name: str, rows: Adders, kind: int, of: str) -> None:
         """Add a weighted count of a node's spikes to the counts `kind` of a node."""
-        lanes.lanes_count(
-            self._room(),
-            self.layout.span,
-            rows.steps,
-            rows.starts,
-            rows.planes,
-            rows.offset,
-            self.first + self.prepared.nodes[name].vectors,
-            self.prepared.vectors,
-            self.result.events[kind, self.prepared.order[of]],
-            (self.start, self.end),
-            self.unit,
-        )
+        events = self.result.events[kind, self.prepared.order[of]]
+        self.vectors.count_spikes(self.prepared.nodes[name], rows, events, (self.start, self.end))
 
     def _keep(self) -> None:
         here = (self.start, self.end)
