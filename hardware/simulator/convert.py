@@ -16,6 +16,7 @@ from filopodia.hardware.simulator.simd import from_bits, greater, loader, mask_b
 from filopodia.hardware.simulator.transpose import turn_square
 
 WORD = (0,)
+SQUARES = 8  # of 64 x 64 bits that are turned together: steps are far apart, their words side by side
 load_bytes = loader(8, 64)
 
 
@@ -83,7 +84,7 @@ def _pack(
                                 word = read_word(flat, begin + uint64(channel * places + first), places - first, none)
                             square[row(c)] = word
                             count += ones(word)
-                        turn_square(square)
+                        turn_square(square, uint64(0))
                         for place in range(first, min(first + 64, places)):
                             bits[out + uint64(place * words + k)] = square[row(place - first)]
             sums[t, n] = count
@@ -111,7 +112,7 @@ def _unpack(
                     for place in range(64):
                         inside = first + place < places
                         square[row(place)] = bits[source + uint64((first + place) * words + k)] if inside else uint64(0)
-                    turn_square(square)
+                    turn_square(square, uint64(0))
                     for channel in range(64 * k, min(64 * k + 64, channels)):
                         where = begin + uint64(channel * places + first)
                         write_word(flat, where, places - first, square[row(channel - 64 * k)], none)
@@ -172,29 +173,33 @@ def _to_lanes(
     square: Any,
     _stamp: Any = STAMP,
 ) -> None:
-    """Bits of `count` samples to vectors; `homes[place]` is the vector of a place's first channel; `square` is 64 words."""
+    """Bits of `count` samples to vectors; `homes[place]` is the vector of a place's first channel.
+
+    `square` has 64 * SQUARES words.
+    """
     places = homes.shape[0]
     w = uint64(width * span)
     chunks = (steps + 8 * span - 1) // (8 * span)
     for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
         chunk, begin = tile % chunks, tile // chunks * 8 * width
         for place in range(places):
-            for k in range(words):
+            for block in range(0, words, SQUARES):
+                some = min(SQUARES, words - block)
                 for group in range(width * span):
                     first = 8 * (chunk * span + group // width)
                     for i in range(8):
                         n = begin + 8 * (group % width) + i
                         for t in range(8):
                             step = first + t
-                            square[uint64(8 * t + i)] = (
-                                bits[uint64(at + ((n * steps + step) * places + place) * words + k)]
-                                if n < count and step < steps
-                                else uint64(0)
-                            )
-                    turn_square(square)
-                    for c in range(min(64, channels - 64 * k)):
-                        vector = uint64(homes[place] + area * (64 * k + c) + tile * stride)
-                        vectors[vector * w + uint64(group)] = square[row(c)]
+                            where = uint64(at + ((n * steps + step) * places + place) * words + block)
+                            inside = n < count and step < steps
+                            for k in range(some):
+                                square[uint64(64 * k + 8 * t + i)] = bits[where + uint64(k)] if inside else uint64(0)
+                    for k in range(some):
+                        turn_square(square, uint64(64 * k))
+                        for c in range(min(64, channels - 64 * (block + k))):
+                            vector = uint64(homes[place] + area * (64 * (block + k) + c) + tile * stride)
+                            vectors[vector * w + uint64(group)] = square[uint64(64 * k) + row(c)]
 
 
 def _from_lanes(
@@ -220,21 +225,25 @@ def _from_lanes(
     for tile in range((count + 8 * width - 1) // (8 * width) * chunks):
         chunk, begin = tile % chunks, tile // chunks * 8 * width
         for place in range(places):
-            for k in range(words):
+            for block in range(0, words, SQUARES):
+                some = min(SQUARES, words - block)
                 for group in range(width * span):
                     first = 8 * (chunk * span + group // width)
                     if begin + 8 * (group % width) >= count or first >= steps:
                         continue
-                    for c in range(64):
-                        vector = uint64(homes[place] + area * (64 * k + c) + tile * stride)
-                        inside = 64 * k + c < channels
-                        square[row(c)] = vectors[vector * w + uint64(group)] if inside else uint64(0)
-                    turn_square(square)
+                    for k in range(some):
+                        for c in range(64):
+                            channel = 64 * (block + k) + c
+                            vector = uint64(homes[place] + area * channel + tile * stride)
+                            found = vectors[vector * w + uint64(group)] if channel < channels else uint64(0)
+                            square[uint64(64 * k) + row(c)] = found
+                        turn_square(square, uint64(64 * k))
                     for i in range(8):
                         n = begin + 8 * (group % width) + i
                         for t in range(min(8, steps - first) if n < count else 0):
-                            where = at + ((n * steps + first + t) * places + place) * words + k
-                            bits[uint64(where)] = square[uint64(8 * t + i)]
+                            where = uint64(at + ((n * steps + first + t) * places + place) * words + block)
+                            for k in range(some):
+                                bits[where + uint64(k)] = square[uint64(64 * k + 8 * t + i)]
 
 
 pack = kernel(_pack)

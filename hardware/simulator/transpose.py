@@ -81,15 +81,15 @@ def _transpose(words: Any, plane: Any, out: Any, width: Any) -> None:
     store_eight(words, out, pitch, turn_bits(*load_eight(words, plane, pitch, width)))
 
 
-def _turn_square(square: Any) -> None:
-    """Transpose 64 x 64 bits in place, row r being word 8 * (r % 8) + r // 8 of `square`."""
+def _turn_square(square: Any, at: Any) -> None:
+    """Transpose 64 x 64 bits in place, row r being word `at` + 8 * (r % 8) + r // 8 of `square`."""
     pitch = uint64(8)
-    a, b, c, d, e, f, g, h = turn_bits(*load_eight(square, uint64(0), pitch, SQUARE))
+    a, b, c, d, e, f, g, h = turn_bits(*load_eight(square, at, pitch, SQUARE))
     turned = (
         *(turn_bytes(a), turn_bytes(b), turn_bytes(c), turn_bytes(d)),
         *(turn_bytes(e), turn_bytes(f), turn_bytes(g), turn_bytes(h)),
     )
-    store_eight(square, uint64(0), pitch, turned)
+    store_eight(square, at, pitch, turned)
 
 
 transpose = inlined(_transpose)

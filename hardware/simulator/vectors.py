@@ -27,7 +27,7 @@ class Vectors:
         unit = layout.unit
         self.first = lanes.SCRATCH * layout.inner // unit
         self.words = prepared.spare.take((self.first + prepared.vectors * self.chunks * self.groups) * unit + WIDE)
-        self.square = np.empty(64, np.uint64)
+        self.square = np.empty(64 * convert.SQUARES, np.uint64)
         for node in prepared.nodes.values():
             for tile in range(self.chunks * self.groups if node.corner != (0, 0) else 0):
                 begin = self.first + node.vectors + tile * prepared.vectors

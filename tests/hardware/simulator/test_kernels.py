@@ -260,6 +260,16 @@ def test_neighbours_that_read_every_second_place_are_the_reference(strides: tupl
         check(program, spikes(program, samples, 8, samples), threads=1)
 
 
+def test_nodes_of_more_words_than_are_turned_at_once_are_the_reference() -> None:
+    rng = np.random.default_rng(9)
+    neuron = {"du": np.asarray(4095, np.int32), "dv": np.asarray(300, np.int32), "bias": np.asarray(2, np.int32)}
+    layers = (Layer("y", (700,), vth=np.asarray(70, np.int32), latency=1, **neuron),)
+    connections = (Connection("x", "y", Dense(weights(rng, (700, 1100), 60, 0.02))),)
+    program = Program((Input("x", (1100,)),), layers, connections, ("y",))
+    with only("S"):
+        check(program, spikes(program, 4, 9, 40), threads=1)
+
+
 def test_a_small_memory_only_makes_tiles_smaller() -> None:
     rng = np.random.default_rng(5)
     layer = Layer("y", (300,), *(np.asarray(x, np.int32) for x in (4095, 200, 90, 0)))
