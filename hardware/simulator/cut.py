@@ -90,7 +90,7 @@ def tile_bytes(prepared: Prepared, record: frozenset[str], steps: int, samples: 
     layout = Layout(samples, 1, 1, *vector(steps, samples))
     chunks, groups = layout.vectors(steps, samples)
     served = max(node.channels * min(lanes.IN_TURN, node.places) for node in prepared.nodes.values())
-    kept = 2 * 4 * 8 * layout.width * served * threads * (chunks > lanes.CHUNKS_IN_TURN)
+    kept = 2 * 4 * 8 * layout.width * served * threads * (chunks > lanes.CHUNKS_IN_TURN)  # u and v from turn to turn
     vectors = kept + 8 * layout.unit * prepared.vectors * chunks * groups + 8 * lanes.SCRATCH * threads
     return bits + 2 * values + 2 * state + recorded + vectors * (samples >= LANES_FROM and not recorded) + 2**16
 
