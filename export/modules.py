@@ -145,7 +145,7 @@ def _linear(tracer: Tracer, module: nn.Linear, mark: Mark, shape: Shape, out: Sh
             f"a Linear on the last axis of {list(shape)}", where=tracer.here, allowed="a vector per sample", fix="flatten first"
         )
     return tracer.add(
-        _name(tracer, "linear"), Dense(module.weight.detach().cpu(), _bias(module)), (mark.number,), out, module=module
+        _name(tracer, "linear"), Dense(module.weight.detach().cpu(), _detached(module.bias)), (mark.number,), out, module=module
     )
 
 
@@ -165,13 +165,18 @@ def _conv(tracer: Tracer, module: nn.Conv1d | nn.Conv2d, mark: Mark, shape: Shap
     else:
         padding = tuple(module.padding)
     what = Conv(
-        module.weight.detach().cpu(), _bias(module), tuple(module.stride), padding, tuple(module.dilation), module.groups
+        module.weight.detach().cpu(),
+        _detached(module.bias),
+        tuple(module.stride),
+        padding,
+        tuple(module.dilation),
+        module.groups,
     )
     return tracer.add(_name(tracer, "conv"), what, (mark.number,), out, module=module)
 
 
-def _bias(module: nn.Module) -> Tensor | None:
-    return None if module.bias is None else module.bias.detach().cpu()  # type: ignore[operator]
+def _detached(bias: Tensor | None) -> Tensor | None:
+    return None if bias is None else bias.detach().cpu()
 
 
 def _norm(tracer: Tracer, module: nn.BatchNorm1d | nn.BatchNorm2d, mark: Mark, shape: Shape, out: Shape) -> int:

@@ -52,40 +52,43 @@ def read_neuron(module: nn.Module, where: str) -> Neuron | None:
     return READERS[cls](module, where)
 
 
-def _spiking(module: nn.Module, where: str, **numbers: object) -> Neuron:
+# Readers take `Any`: torch knows of no attribute of a module more than that it is a tensor or a module.
+
+
+def _spiking(module: Any, where: str, **numbers: Any) -> Neuron:
     reset = module.v_reset
     return Neuron(
         **{
-            "threshold": float(module.v_threshold),  # type: ignore[arg-type]
-            "reset": None if reset is None else float(reset),  # type: ignore[arg-type]
-            "rest": 0.0 if reset is None else float(reset),  # type: ignore[arg-type]
-            "at_threshold": firing_rule(module.surrogate_function, where),  # type: ignore[arg-type]
+            "threshold": float(module.v_threshold),
+            "reset": None if reset is None else float(reset),
+            "rest": 0.0 if reset is None else float(reset),
+            "at_threshold": firing_rule(module.surrogate_function, where),
             **numbers,
         }
     )
 
 
-def _if(module: nn.Module, where: str) -> Neuron:
+def _if(module: Any, where: str) -> Neuron:
     return _spiking(module, where, kind="if", rest=0.0)
 
 
-def _simple_if(module: nn.Module, where: str) -> Neuron:
+def _simple_if(module: Any, where: str) -> Neuron:
     _zero_reset(module, where, "starts at 0")
     return _spiking(module, where, kind="if", rest=0.0)
 
 
-def _lif(module: nn.Module, where: str) -> Neuron:
-    return _spiking(module, where, kind="lif", tau=float(module.tau), decay_input=bool(module.decay_input))  # type: ignore[arg-type]
+def _lif(module: Any, where: str) -> Neuron:
+    return _spiking(module, where, kind="lif", tau=float(module.tau), decay_input=bool(module.decay_input))
 
 
-def _simple_lif(module: nn.Module, where: str) -> Neuron:
+def _simple_lif(module: Any, where: str) -> Neuron:
     if module.v_reset is None:
         raise UnsupportedError("SimpleLIFNode cannot run with v_reset=None", where=where, fix="use LIFNode for a soft reset")
     _zero_reset(module, where, "starts at 0")
-    return _spiking(module, where, kind="lif", tau=float(module.tau), decay_input=bool(module.decay_input))  # type: ignore[arg-type]
+    return _spiking(module, where, kind="lif", tau=float(module.tau), decay_input=bool(module.decay_input))
 
 
-def _zero_reset(module: nn.Module, where: str, why: str) -> None:
+def _zero_reset(module: Any, where: str, why: str) -> None:
     """NIR neurons start where they leak to (IF: where they reset to); one that starts elsewhere cannot be said."""
     if module.v_reset:
         raise UnsupportedError(
@@ -93,14 +96,14 @@ def _zero_reset(module: nn.Module, where: str, why: str) -> None:
         )
 
 
-def _parametric_lif(module: nn.Module, where: str) -> Neuron:
+def _parametric_lif(module: Any, where: str) -> Neuron:
     with torch.no_grad():
-        tau = 1.0 / float(module.w.sigmoid())  # type: ignore[operator]
+        tau = 1.0 / float(module.w.sigmoid())
     return _spiking(module, where, kind="lif", tau=tau, decay_input=bool(module.decay_input))
 
 
-def _cuba(module: nn.Module, where: str) -> Neuron:
-    numbers = {"c_decay": float(module.c_decay), "v_decay": float(module.v_decay)}  # type: ignore[arg-type]
+def _cuba(module: Any, where: str) -> Neuron:
+    numbers = {"c_decay": float(module.c_decay), "v_decay": float(module.v_decay)}
     for name, value in numbers.items():
         if not 0.0 <= value < 1.0:
             raise UnsupportedError(f"{name} = {value:g}", where=where, allowed="0 <= decay < 1 (a positive time constant)")
@@ -120,12 +123,12 @@ def _fixed_point(module: FixedPointNode, where: str) -> Neuron:
     )
 
 
-def _integrator(module: nn.Module, where: str) -> Neuron:
+def _integrator(module: Any, where: str) -> Neuron:
     return Neuron(kind="i")
 
 
-def _leaky_integrator(module: nn.Module, where: str) -> Neuron:
-    return Neuron(kind="li", tau=float(module.tau))  # type: ignore[arg-type]
+def _leaky_integrator(module: Any, where: str) -> Neuron:
+    return Neuron(kind="li", tau=float(module.tau))
 
 
 WITHOUT_SPIKES = (sj.NonSpikingIFNode, sj.NonSpikingLIFNode)

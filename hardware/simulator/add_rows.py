@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import int64, uint64
 
-from filopodia.hardware.simulator.adders import ENDS, TAG, TAKEN, UNREAD, WIDE
+from filopodia.hardware.simulator.adders import ENDS, SLOT_BITS, SLOTS, TAG, TAKEN, UNREAD, WIDE
 from filopodia.hardware.simulator.compiled import inlined
 from filopodia.hardware.simulator.simd import majority, splat, store
 from filopodia.hardware.simulator.transpose import load
@@ -44,7 +44,7 @@ def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, flip: Any
 
     Operands of source i count from word `bases[i]` + i * 2^TAG, scratch being source 0.
     """
-    scratch, slot = uint64(bases[uint64(0)]), uint64(1023)
+    scratch, slot = uint64(bases[uint64(0)]), uint64(SLOTS - 1)
     ones = flip ^ flip
     twos = ones
     for i in range(first, last):
@@ -54,7 +54,7 @@ def _add_up(words: Any, steps: Any, first: Any, last: Any, bases: Any, flip: Any
         ones, twos, fours = add_four(ones, twos, a, b, c, d)
         out = uint64(steps[step, uint64(TAKEN)])
         store(words, scratch + (out & slot) * uint64(WIDE), fours)
-        store(words, scratch + (out >> uint64(10) & slot) * uint64(WIDE), ones ^ flip)
+        store(words, scratch + (out >> uint64(SLOT_BITS) & slot) * uint64(WIDE), ones ^ flip)
         ends = splat(-int64(out >> uint64(ENDS)), ones)  # then on to the next power
         stays = ends ^ splat(int64(-1), ones)
         ones, twos = (ends & twos) | (stays & ones), stays & twos

@@ -28,7 +28,8 @@ WIDE = 16  # words from one slot to the next
 PLANES = 24
 NEGATIVE = PLANES  # slots from a bit plane of a sum to that of its negative part
 UNREAD = 2 * PLANES + 1  # the slot that nobody reads; below it are a zero and the bit planes, behind it the carries
-SLOTS = 1024  # vectors of scratch
+SLOT_BITS = 10
+SLOTS = 1 << SLOT_BITS  # vectors of scratch
 TAG = 27  # bits of an operand below the number of its source: 0 is scratch, whose operands are slots
 SOURCES = 15
 ENDS = 31  # the bit of a step's outputs that says that it is the last of its power
@@ -39,8 +40,8 @@ class Adders:
     """Rows of sums of `planes` bits: `steps` [step, 5] are four operands and where the outputs go.
 
     The negative part of row r are the steps from `starts[2 * r]`, the row itself those from `starts[2 * r + 1]`. An operand is
-    the number of its source times 2^TAG, plus the words from that source's base. Outputs are two slots of ten bits, for the
-    carry and for the bit plane, and ENDS. A sum exceeds what is meant by `constants[row]`.
+    the number of its source times 2^TAG, plus the words from that source's base. Outputs are two slots of SLOT_BITS each,
+    for the carry and for the bit plane, and ENDS. A sum exceeds what is meant by `constants[row]`.
     """
 
     steps: NDArray[np.uint32]
@@ -86,7 +87,7 @@ def _write(ops: Any, counts: Any, sizes: Any, negative: Any, ring: Any, steps: A
                 plane = 1 + power + (NEGATIVE if part == 0 else 0)
                 for i in range(step, step + size):
                     carry = UNREAD + 1 + (i - first) % ring if power + AHEAD < planes else UNREAD
-                    steps[i, TAKEN] = uint32(carry | plane << 10)
+                    steps[i, TAKEN] = uint32(carry | plane << SLOT_BITS)
                 step += size
                 steps[step - 1, TAKEN] |= uint32(int64(1) << ENDS)
         digit += counts[row].sum()

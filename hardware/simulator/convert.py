@@ -203,22 +203,22 @@ def _to_lanes(
 
 
 def _from_lanes(
-    vectors: Any,
-    homes: Any,
-    area: Any,
-    stride: Any,
-    width: Any,
-    span: Any,
     bits: Any,
     at: Any,
     count: Any,
     steps: Any,
     channels: Any,
     words: Any,
+    vectors: Any,
+    homes: Any,
+    area: Any,
+    stride: Any,
+    width: Any,
+    span: Any,
     square: Any,
     _stamp: Any = STAMP,
 ) -> None:
-    """Vectors to bits of `count` samples."""
+    """Vectors to bits of `count` samples; the arguments are those of `to_lanes`."""
     places = homes.shape[0]
     w = uint64(width * span)
     chunks = (steps + 8 * span - 1) // (8 * span)

@@ -18,31 +18,6 @@ load_bytes = loader(8, 8)
 to_half, to_whole, widen = caster("zext", 16), caster("zext", 32), caster("sext", 32)
 
 
-def _run_simple(words: Any, numbers: Any, steps: Any, v: Any, neuron: Any, subtract: Any, bounded: Any, width: Any) -> Any:
-    """Up to eight steps of neurons without a current of their own, from the bytes of 16 planes: v and spikes.
-
-    `neuron` is what the sums exceed (16 bits), their scale, factor, fraction and `below_one` of `fade`, and the threshold.
-    """
-    above, scale, factor, fraction, below_one, fires = neuron
-    w = uint64(WIDE)
-    first = load_bytes(words, numbers, width)
-    spikes = first ^ first
-    for t in range(steps):
-        at = numbers + uint64(t) * w
-        low, high = to_half(load_bytes(words, at, width)), to_half(load_bytes(words, at + uint64(8) * w, width))
-        a = widen((low | (high << splat(int16(8), low))) - above)
-        v = fade(v, factor, fraction, below_one) + a * scale  # a product where a shift would do: other units of the processor
-        if not bounded:
-            v = hold(v)
-        fired = greater(v, fires)
-        v = select(fired, v - fires if subtract else v ^ v, v)
-        spikes = spikes | select(fired, splat(int8(1 << t), spikes), first ^ first)
-    return v, spikes
-
-
-run_simple = inlined(_run_simple)
-
-
 def _sums(words: Any, at: Any, constant: Any, wide: Any, width: Any) -> Any:
     """A step's sums of 16 bits, of 24 where `wide`, less `constant`."""
     low, high = load_bytes(words, at, width), load_bytes(words, at + uint64(8 * WIDE), width)
@@ -56,6 +31,30 @@ def _sums(words: Any, at: Any, constant: Any, wide: Any, width: Any) -> Any:
 
 
 sums = inlined(_sums)
+
+
+def _run_simple(
+    words: Any, numbers: Any, steps: Any, v: Any, constant: Any, neuron: Any, subtract: Any, bounded: Any, width: Any
+) -> Any:
+    """Up to eight steps of neurons without a current of their own, from the bytes of 16 planes: v and spikes.
+
+    `neuron` is the scale of the sums, factor, fraction and `below_one` of `fade`, and the threshold.
+    """
+    scale, factor, fraction, below_one, fires = neuron
+    first = load_bytes(words, numbers, width)
+    spikes = first ^ first
+    for t in range(steps):
+        a = sums(words, numbers + uint64(t * WIDE), constant, False, width)
+        v = fade(v, factor, fraction, below_one) + a * scale  # a product where a shift would do: other units of the processor
+        if not bounded:
+            v = hold(v)
+        fired = greater(v, fires)
+        v = select(fired, v - fires if subtract else v ^ v, v)
+        spikes = spikes | select(fired, splat(int8(1 << t), spikes), first ^ first)
+    return v, spikes
+
+
+run_simple = inlined(_run_simple)
 
 
 def _run(

@@ -15,12 +15,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import int16, int32, int64, uint64
+from numba import int32, int64, uint64
 
 from filopodia.hardware.simulator.add_rows import add_row, silence
 from filopodia.hardware.simulator.adders import PLANES, SLOTS, TAG, WIDE
 from filopodia.hardware.simulator.compiled import STAMP, kernel
-from filopodia.hardware.simulator.lane_update import load_bytes, run, run_simple, to_half, to_whole
+from filopodia.hardware.simulator.lane_update import load_bytes, run, run_simple, to_whole
 from filopodia.hardware.simulator.simd import loader, splat, store
 from filopodia.hardware.simulator.transpose import load, transpose
 
@@ -29,7 +29,6 @@ SCRATCH = (SLOTS + PLANES) * WIDE  # words per thread: slots, then the bytes tha
 
 FOUR = (0,) * 4  # what all units are whole numbers of
 IN_TURN = 4  # places that a row serves one after the other: its steps are near, its branches foreseen
-
 CHUNKS_IN_TURN = 4  # times eight steps of a row, one after the other; then the next row: what all rows read stays near
 
 SETTING = np.dtype(
@@ -90,8 +89,7 @@ def _lanes_layer(
     planes, numbers = uint64(scratch) + w, uint64(scratch + SLOTS * WIDE)
     operands = np.empty(bases.shape[0] + 1, np.int64)
     operands[0] = scratch
-    silent = load_bytes(words, uint64(scratch), part)
-    like = to_whole(silent)
+    like = to_whole(load_bytes(words, uint64(scratch), part))
     up, down, fraction = splat(int32(setting.up), like), splat(int32(setting.down), like), splat(int32(setting.fraction), like)
     scale, below_one = splat(int32(1 << setting.up), like), splat(int32((1 << setting.fraction) - 1), like)
     none = splat(int32(0), like)
@@ -104,7 +102,6 @@ def _lanes_layer(
         for piece in range((places[1] - places[0] + turn - 1) // turn * blocks):
             first, begin = places[0] + piece // blocks * turn, piece % blocks * CHUNKS_IN_TURN
             for row in range(rows[0], rows[1]):
-                less = splat(int16(constants[row]), to_half(silent))
                 for index in range(first, min(first + turn, places[1])):
                     place = chosen[uint64(index)]
                     neuron = uint64(row * places_in_all + place)
@@ -112,7 +109,7 @@ def _lanes_layer(
                     factor_v = splat(int32(keep_v[neuron if keep_v.size > 1 else uint64(0)]), like)
                     offset = splat(int32(bias[neuron if bias.size > 1 else uint64(0)]), like)
                     fires = splat(int32(threshold[neuron if threshold.size > 1 else uint64(0)]), like)
-                    fading = less, scale, factor_v, fraction, below_one, fires
+                    fading = scale, factor_v, fraction, below_one, fires
                     values = factor_u, factor_v, fraction, below_one, offset, fires
                     state = uint64(((row - rows[0]) * turn + index - first) * lanes)
                     u, v = none, none
@@ -136,7 +133,7 @@ def _lanes_layer(
                             here = min(8, steps - 8 * (chunk * span + k % span))
                             at = numbers + uint64(k * len(part))
                             if simple:
-                                v, spikes = run_simple(words, at, here, v, fading, subtract, bounded, part)
+                                v, spikes = run_simple(words, at, here, v, constants[row], fading, subtract, bounded, part)
                             else:
                                 u, v, spikes = run(words, at, here, u, v, constants[row], wide, shifts, values, kind, part)
                             store(words, at, spikes)

@@ -36,39 +36,18 @@ class Vectors:
 
     def fill(self, node: Node, bits: NDArray[np.uint64]) -> None:
         """A node's spikes from the bits of the tile."""
-        convert.to_lanes(
-            bits,
-            node.cum * self.count * self.steps,
-            self.count,
-            self.steps,
-            node.channels,
-            node.words,
-            self.words,
-            node.homes + (self.first + node.vectors),
-            node.area,
-            self.prepared.vectors,
-            self.layout.width,
-            self.layout.span,
-            self.square,
-        )
+        convert.to_lanes(*self._both(node, bits))
 
     def empty(self, node: Node, bits: NDArray[np.uint64]) -> None:
         """A node's spikes into the bits of the tile."""
-        convert.from_lanes(
-            self.words,
-            node.homes + (self.first + node.vectors),
-            node.area,
-            self.prepared.vectors,
-            self.layout.width,
-            self.layout.span,
-            bits,
-            node.cum * self.count * self.steps,
-            self.count,
-            self.steps,
-            node.channels,
-            node.words,
-            self.square,
-        )
+        convert.from_lanes(*self._both(node, bits))
+
+    def _both(self, node: Node, bits: NDArray[np.uint64]) -> tuple[Any, ...]:
+        """A node in kernel G's layout and in this one."""
+        at = node.cum * self.count * self.steps
+        here = node.homes + (self.first + node.vectors)
+        there = (bits, at, self.count, self.steps, node.channels, node.words)
+        return *there, self.words, here, node.area, self.prepared.vectors, self.layout.width, self.layout.span, self.square
 
     def run(self, index: int, plan: LanePlan, share: Share) -> None:
         """A layer whose sources are filled; `share` calls its argument on parts of a range, on the threads within a tile."""

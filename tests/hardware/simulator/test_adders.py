@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filopodia.hardware.simulator import adders
-from filopodia.hardware.simulator.adders import ENDS, SLOTS, TAG, TAKEN, WIDE, Adders
+from filopodia.hardware.simulator.adders import ENDS, SLOT_BITS, SLOTS, TAG, TAKEN, WIDE, Adders
 from filopodia.hardware.simulator.digits import Rows
 
 LANES = 2**64 - 1
@@ -37,7 +37,7 @@ def run(program: Adders, row: int, bits: list[np.ndarray]) -> np.ndarray:
             assert twos.max() < 4
             twos %= 2
             plane = sum(int(x) << lane for lane, x in enumerate(ones))
-            slots[out >> 10 & SLOTS - 1] = plane if part else plane ^ LANES
+            slots[out >> SLOT_BITS & SLOTS - 1] = plane if part else plane ^ LANES
             if out >> ENDS:
                 ones, twos = twos, np.zeros(64, np.int64)
     planes = slots[1 : 1 + program.planes]
